@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+#   make            everything into build/
+#   make install    DESTDIR=, prefix=/usr/local
+#   make check      what CI runs, without installing packages: selftests/run
+#   make bench      cost beside the peers
+#   make lint       clang-format, cppcheck
+#
+# VMLINUX_BTF=FILE takes types from another kernel than the running one (make clean first).
+# SANITIZE=1 builds user space with ASan and UBSan, into build/asan.
+
+prefix ?= /usr/local
+bindir = $(prefix)/sbin
+libdir = $(prefix)/lib/otelbpf
+includedir = $(prefix)/include
+mandir = $(prefix)/share/man
+
+CLANG ?= clang
+LLVM_STRIP ?= llvm-strip
+BPFTOOL ?= $(shell command -v bpftool || echo /usr/sbin/bpftool)
+PKG_CONFIG ?= pkg-config
+VMLINUX_BTF ?= /sys/kernel/btf/vmlinux
+VERSION := $(shell cat VERSION)
+COMMIT := $(shell git rev-parse --short HEAD 2>/dev/null)
+
+B := build
+U := $(B)$(if $(SANITIZE),/asan)
+G := $(B)/gen
+
+ARCH := $(shell uname -m | sed 's/x86_64/x86/;s/aarch64/arm64/')
+MULTIARCH := $(shell $(CC) -print-multiarch 2>/dev/null)
+
+LIBS := libbpf json-c libcurl zlib
+CPPFLAGS += -D_GNU_SOURCE -Iheaders -Ilib -I$(G) \
+	-DOTELBPF_VERSION='"$(VERSION)"' -DOTELBPF_COMMIT='"$(COMMIT)"' -DOTELBPF_LIBDIR='"$(libdir)"' \
+	$(shell $(PKG_CONFIG) --cflags $(LIBS) 2>/dev/null)
+CFLAGS ?= -O2 -g
+CFLAGS += -std=gnu11 -Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Werror \
+	-fstack-protector-strong
+LDLIBS := $(shell $(PKG_CONFIG) --libs $(LIBS) 2>/dev/null) -lm -lpthread
+ifdef SANITIZE
+CFLAGS += -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+LDFLAGS += -fsanitize=address,undefined
+endif
+
+# -mcpu=v3: 32-bit compares and atomics that return a value; kernel >= 5.12.
+BPF_CFLAGS := -g -O2 -target bpf -mcpu=v3 -std=gnu11 -D__TARGET_ARCH_$(ARCH) \
+	-Wall -Wextra -Wshadow -Werror -Wno-unused-parameter -Wno-missing-declarations -Wno-unused-function \
+	-I$(G) -Ivmlinux -Iheaders -Iprogs $(if $(MULTIARCH),-idirafter /usr/include/$(MULTIARCH))
+
+PROGS := $(patsubst progs/%.bpf.c,$(B)/progs/%.bpf.o,$(wildcard progs/*.bpf.c))
+TEST_PROGS := $(patsubst selftests/progs/%.bpf.c,$(B)/selftests/progs/%.bpf.o,$(wildcard selftests/progs/*.bpf.c))
+obj = $(patsubst %.c,$(U)/obj/%.o,$(wildcard $(1)))
+LIB_OBJ := $(call obj,lib/*.c) $(U)/obj/syscall_names.o
+LOADER_OBJ := $(call obj,loader/*.c)
+EXPORTER_OBJ := $(call obj,exporter/*.c exporter/*/*.c)
+# What tests may link: everything of the exporter but its main().
+EXPORTER_LIB := $(filter-out %/main.o,$(EXPORTER_OBJ))
+TEST_LIB := $(call obj,selftests/lib/*.c)
+TESTS := $(patsubst selftests/%.c,$(U)/selftests/%,$(wildcard selftests/*_test.c))
+TEST_TOOLS := $(patsubst selftests/tools/%.c,$(U)/selftests/tools/%,$(wildcard selftests/tools/*.c))
+
+.PHONY: all progs tests install uninstall check bench lint clean need asan
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: need progs $(U)/otelbpf $(U)/otelbpf-exporter
+progs: $(PROGS)
+tests: all $(TESTS) $(TEST_TOOLS) $(TEST_PROGS)
+asan:
+	$(MAKE) SANITIZE=1 tests
+
+need:
+	@for t in $(CLANG) $(LLVM_STRIP) $(BPFTOOL) $(PKG_CONFIG); do \
+		command -v $$t >/dev/null || { echo "make: $$t is missing: ./scripts/deps installs what is needed" >&2; exit 1; }; done
+	@$(PKG_CONFIG) --exists $(LIBS) || { echo "make: libraries are missing: ./scripts/deps installs what is needed" >&2; exit 1; }
+
+# --- in the kernel -----------------------------------------------------------
+
+$(G)/vmlinux.h:
+	@mkdir -p $(@D)
+	@[ -r '$(VMLINUX_BTF)' ] || { echo "make: no BTF at $(VMLINUX_BTF): set VMLINUX_BTF= to a vmlinux or a BTF file" >&2; exit 1; }
+	$(BPFTOOL) btf dump file $(VMLINUX_BTF) format c >$@
+
+$(G)/syscall_nr.h: scripts/gen-syscalls
+	@mkdir -p $(@D)
+	CC='$(CC)' scripts/gen-syscalls nr >$@
+
+$(G)/syscall_names.c: scripts/gen-syscalls
+	@mkdir -p $(@D)
+	CC='$(CC)' scripts/gen-syscalls names >$@
+
+# DWARF is stripped, BTF stays.
+define bpf_rule
+	@mkdir -p $(@D)
+	$(CLANG) $(BPF_CFLAGS) -MMD -MF $(@:.o=.d) -MT $@ -c $< -o $@
+	$(LLVM_STRIP) -g $@
+endef
+$(B)/progs/%.bpf.o: progs/%.bpf.c $(G)/vmlinux.h $(G)/syscall_nr.h
+	$(bpf_rule)
+$(B)/selftests/progs/%.bpf.o: selftests/progs/%.bpf.c $(G)/vmlinux.h $(G)/syscall_nr.h
+	$(bpf_rule)
+
+# --- user space --------------------------------------------------------------
+
+EXTRA_exporter := -Iexporter
+EXTRA_selftests := -Iexporter -Iselftests/lib -DSELFTESTS_DIR='"$(CURDIR)/selftests"' -DBUILD_DIR='"$(CURDIR)/$(U)"'
+
+$(U)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(EXTRA_$(firstword $(subst /, ,$<))) \
+		-MMD -c $< -o $@
+$(U)/obj/syscall_names.o: $(G)/syscall_names.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
+
+$(U)/otelbpf: $(LOADER_OBJ) $(LIB_OBJ)
+	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+$(U)/otelbpf-exporter: $(EXPORTER_OBJ) $(LIB_OBJ)
+	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+$(U)/selftests/%_test: $(U)/obj/selftests/%_test.o $(TEST_LIB) $(EXPORTER_LIB) $(LIB_OBJ)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+# Workloads: small static programs of their own, so that their system calls are known.
+$(U)/selftests/tools/%: selftests/tools/%.c
+	@mkdir -p $(@D)
+	$(CC) -O2 -g -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -static $< -o $@ -lpthread
+
+# --- around ------------------------------------------------------------------
+
+install: all
+	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(libdir) $(DESTDIR)$(includedir)/otelbpf \
+		$(DESTDIR)$(mandir)/man8
+	install -m 0755 $(B)/otelbpf $(B)/otelbpf-exporter $(DESTDIR)$(bindir)
+	install -m 0644 $(PROGS) $(DESTDIR)$(libdir)
+	install -m 0644 headers/otelbpf/*.h vmlinux/flavors.h $(DESTDIR)$(includedir)/otelbpf
+	install -m 0644 docs/man/*.8 $(DESTDIR)$(mandir)/man8
+
+uninstall:
+	rm -f $(DESTDIR)$(bindir)/otelbpf $(DESTDIR)$(bindir)/otelbpf-exporter \
+		$(DESTDIR)$(mandir)/man8/otelbpf.8 $(DESTDIR)$(mandir)/man8/otelbpf-exporter.8
+	rm -rf $(DESTDIR)$(libdir) $(DESTDIR)$(includedir)/otelbpf
+
+check: tests
+	selftests/run
+
+bench: tests
+	selftests/bench/run
+
+lint:
+	scripts/lint
+
+clean:
+	rm -rf $(B)
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)

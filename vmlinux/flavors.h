@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Types as other kernels have them, for CO-RE: what one kernel's vmlinux.h lacks
+ * is spelled here with a ___suffix, which libbpf ignores when it matches types.
+ */
+#ifndef OTELBPF_FLAVORS_H
+#define OTELBPF_FLAVORS_H
+
+#include <bpf/bpf_core_read.h>
+
+/* parent became __parent, under RCU, in 6.15. */
+struct kernfs_node___parent {
+	struct kernfs_node *parent;
+} __attribute__((preserve_access_index));
+
+struct kernfs_node___rcu_parent {
+	struct kernfs_node *__parent;
+} __attribute__((preserve_access_index));
+
+static __always_inline struct kernfs_node *kernfs_node__parent(struct kernfs_node *kn)
+{
+	struct kernfs_node___rcu_parent *now = (void *)kn;
+	struct kernfs_node___parent *before = (void *)kn;
+
+	if (bpf_core_field_exists(now->__parent))
+		return BPF_CORE_READ(now, __parent);
+	return BPF_CORE_READ(before, parent);
+}
+
+#endif
