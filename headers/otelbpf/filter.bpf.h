@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Filters that change while a probe runs: otelbpf filter add|del|list.
+ *
+ * A program asks otel_filter__pass() before it measures anything. With no
+ * filter configured that is the load of one variable.
+ *
+ * Each kind (cgroup, pid, comm, uid) is judged by itself and all must pass.
+ * Within a kind an entry says pass or reject; what has no entry passes if there
+ * are only rejecting entries (OTEL_FILTER_F_ELSE). Of nested cgroups that have
+ * entries the innermost decides.
+ */
+#ifndef OTELBPF_FILTER_BPF_H
+#define OTELBPF_FILTER_BPF_H
+
+#include "meta.h"
+#include "tags.h"
+
+#define OTEL_FILTER_ENTRIES 1024
+#define OTEL_FILTER_CACHED 4096
+#define OTEL_CGROUP_DEPTH 32
+
+/* Written by the loader, read by every program first of all. */
+struct otel_filter otel_filter SEC(".data.filter") OTEL_TAG("filter");
+
+/* Written by the loader and by the fork and exit programs below. Bounded by its size. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, OTEL_FILTER_ENTRIES);
+	__type(key, struct otel_filter_key);
+	__type(value, __u32);
+} filters SEC(".maps");
+
+/* A cgroup's verdict for one generation of the filter. Written and read by the programs. */
+struct otel_filter_verdict {
+	__u32 generation;
+	__u32 pass;
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, OTEL_FILTER_CACHED);
+	__type(key, __u64);
+	__type(value, struct otel_filter_verdict);
+} filter_cgroups SEC(".maps");
+
+static __always_inline _Bool otel_filter__look(struct otel_filter_key *key, __u32 flags, __u32 kind)
+{
+	__u32 *verdict;
+
+	key->kind = kind;
+	verdict = bpf_map_lookup_elem(&filters, key);
+	if (verdict)
+		return *verdict & OTEL_FILTER_PASS;
+	return flags & OTEL_FILTER_F_ELSE(kind);
+}
+
+/*
+ * From the root down, so that the innermost entry has the last word. A cgroup
+ * never changes its ancestors (cgroup v2 has no rename across parents), so a
+ * verdict stays good until the filter itself changes.
+ */
+static __noinline _Bool otel_filter__cgroup(__u32 flags)
+{
+	struct otel_filter_key key = {};
+	struct otel_filter_verdict fresh, *cached;
+	__u32 generation = otel_filter.generation;
+	__u64 cgroup = bpf_get_current_cgroup_id();
+	_Bool pass = flags & OTEL_FILTER_F_ELSE(OTEL_FILTER_CGROUP);
+
+	cached = bpf_map_lookup_elem(&filter_cgroups, &cgroup);
+	if (cached && cached->generation == generation)
+		return cached->pass;
+
+	key.kind = OTEL_FILTER_CGROUP;
+	for (int level = 0; level < OTEL_CGROUP_DEPTH; level++) {
+		__u32 *verdict;
+
+		key.id = bpf_get_current_ancestor_cgroup_id(level);
+		if (!key.id)
+			break;
+		verdict = bpf_map_lookup_elem(&filters, &key);
+		if (verdict)
+			pass = *verdict & OTEL_FILTER_PASS;
+	}
+	fresh.generation = generation;
+	fresh.pass = pass;
+	bpf_map_update_elem(&filter_cgroups, &cgroup, &fresh, BPF_ANY);
+	return pass;
+}
+
+static __noinline _Bool otel_filter__slow(__u32 flags)
+{
+	struct otel_filter_key key = {};
+
+	if (flags & OTEL_FILTER_F(OTEL_FILTER_PID)) {
+		key.id = bpf_get_current_pid_tgid() >> 32;
+		if (!otel_filter__look(&key, flags, OTEL_FILTER_PID))
+			return 0;
+	}
+	if (flags & OTEL_FILTER_F(OTEL_FILTER_UID)) {
+		key.id = (__u32)bpf_get_current_uid_gid();
+		if (!otel_filter__look(&key, flags, OTEL_FILTER_UID))
+			return 0;
+	}
+	if (flags & OTEL_FILTER_F(OTEL_FILTER_COMM)) {
+		key.id = 0;
+		bpf_get_current_comm(key.comm, sizeof(key.comm));
+		if (!otel_filter__look(&key, flags, OTEL_FILTER_COMM))
+			return 0;
+	}
+	return !(flags & OTEL_FILTER_F(OTEL_FILTER_CGROUP)) || otel_filter__cgroup(flags);
+}
+
+/**
+ * otel_filter__pass - whether the current task is measured
+ *
+ * Return: true if every configured kind of filter lets it pass.
+ */
+static __always_inline _Bool otel_filter__pass(void)
+{
+	__u32 flags = otel_filter.flags & (OTEL_FILTER_F(OTEL_FILTER_SET) - 1);
+
+	return !flags || otel_filter__slow(otel_filter.flags);
+}
+
+/*
+ * A process filter that includes children. On fork the child's entry is made
+ * before the child runs, so none of its events is missed. Threads share the
+ * tgid and need nothing.
+ */
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(otel_filter_fork, struct task_struct *parent, struct task_struct *child)
+{
+	struct otel_filter_key key = {};
+	__u32 *verdict, copy;
+
+	if (!(otel_filter.flags & OTEL_FILTER_F(OTEL_FILTER_PID)) || parent->tgid == child->tgid)
+		return 0;
+	key.kind = OTEL_FILTER_PID;
+	key.id = (__u32)parent->tgid;
+	verdict = bpf_map_lookup_elem(&filters, &key);
+	if (!verdict || !(*verdict & OTEL_FILTER_CHILDREN))
+		return 0;
+	copy = *verdict;
+	key.id = (__u32)child->tgid;
+	bpf_map_update_elem(&filters, &key, &copy, BPF_ANY);
+	return 0;
+}
+
+/*
+ * The last thread of a process takes its entry along, since the kernel will give
+ * its number to another. signal->live has been lowered when this tracepoint runs.
+ */
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(otel_filter_exit, struct task_struct *task)
+{
+	struct otel_filter_key key = {};
+
+	if (!(otel_filter.flags & OTEL_FILTER_F(OTEL_FILTER_PID)) || task->signal->live.counter)
+		return 0;
+	key.kind = OTEL_FILTER_PID;
+	key.id = (__u32)task->tgid;
+	bpf_map_delete_elem(&filters, &key);
+	return 0;
+}
+
+#endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * otelbpf's vocabulary for BPF programs. After vmlinux.h, include only this.
+ *
+ *   tags.h        what a map, a member, a variable means
+ *   exphist.bpf.h exact exponential histograms
+ *   table.bpf.h   tables with an overflow entry; counted losses
+ *   filter.bpf.h  filters that change at run time
+ *   cgroup.bpf.h  names of cgroups
+ *   meta.h        what the loader writes about a probe
+ */
+#ifndef OTELBPF_OTEL_BPF_H
+#define OTELBPF_OTEL_BPF_H
+
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#include "cgroup.bpf.h"
+#include "exphist.bpf.h"
+#include "filter.bpf.h"
+#include "meta.h"
+#include "table.bpf.h"
+#include "tags.h"
+
+/* One entry. Written by the loader, read by the exporter. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct otel_meta);
+} meta SEC(".maps") OTEL_TAG("meta");
+
+/* As many entries as the object has programs. Written and read by the loader. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, OTEL_PROGRAMS_MAX);
+	__type(key, __u32);
+	__type(value, struct otel_program);
+} programs SEC(".maps") OTEL_TAG("programs");
+
+#endif

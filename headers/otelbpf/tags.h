@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The vocabulary: what a map means, written where the map is declared.
+ *
+ * Every macro here becomes a BTF declaration tag (clang >= 14, kernel >= 5.16),
+ * a string that libbpf loads into the kernel with the object's types. A reader
+ * finds it through bpf_map_info.btf_id, so a pinned map explains itself to
+ * otelbpf-exporter, and to bpftool btf dump.
+ *
+ * A tag is "otel:WORD" followed by arguments, each after a '|'. Arguments hold
+ * no '|', no control character, and are written as string literals.
+ */
+#ifndef OTELBPF_TAGS_H
+#define OTELBPF_TAGS_H
+
+#define OTEL_TAG(text) __attribute__((btf_decl_tag("otel:" text)))
+
+/**
+ * OTEL_METRICS - mark a map as a metric table
+ *
+ * Goes behind SEC(".maps"). Each entry of the map is one data point for each
+ * instrument of its value struct; the key struct's tagged members are the
+ * attributes. Hash and array maps, shared or per-CPU (summed by the exporter).
+ *
+ * A hash table's key of which every byte is 0xff is the overflow entry
+ * (see otel_table__get()): exported with otel.metric.overflow=true.
+ */
+#define OTEL_METRICS OTEL_TAG("metrics")
+
+/**
+ * OTEL_ATTR - make a member of a key struct an attribute
+ * @name:    attribute name, a string literal
+ * @decoder: how the number becomes what a person reads, a bare word:
+ *           number, string, bool, syscall, errno, enum, uid, pid, comm,
+ *           ipaddr, port, ifindex, cgroup, or kenum:TYPE
+ *
+ * Members without a tag are not exported; make explicit padding so, and zero it.
+ */
+#define OTEL_ATTR(name, decoder) OTEL_TAG("attr|" name "|" #decoder)
+
+/**
+ * OTEL_KEY - make the whole key of a map an attribute; behind OTEL_METRICS
+ * @name:    attribute name
+ * @decoder: as for OTEL_ATTR()
+ *
+ * For array maps, whose key is an index and no struct.
+ */
+#define OTEL_KEY(name, decoder) OTEL_TAG("key|" name "|" #decoder)
+
+/**
+ * OTEL_WITH - give an instrument a constant attribute
+ * @name:  attribute name
+ * @value: its value, a string literal
+ *
+ * Lets several members of one value struct be points of one metric.
+ */
+#define OTEL_WITH(name, value) OTEL_TAG("with|" name "|" value)
+
+/**
+ * OTEL_RESOURCE - make a member of a key struct select the points' Resource
+ * @decoder: cgroup (a cgroup v2 id, as bpf_get_current_cgroup_id() gives it)
+ */
+#define OTEL_RESOURCE(decoder) OTEL_TAG("resource|" #decoder)
+
+/**
+ * OTEL_SUM - a monotonic sum: a member that only grows
+ * @name: metric name
+ * @unit: UCUM unit, for instance "By", "s", "{call}"
+ * @desc: one sentence
+ *
+ * The member is an integer of 4 or 8 bytes; per-CPU copies are added.
+ */
+#define OTEL_SUM(name, unit, desc) OTEL_TAG("sum|" name "|" unit "|" desc)
+
+/** OTEL_UPDOWN - a sum that also falls; a signed member. See OTEL_SUM(). */
+#define OTEL_UPDOWN(name, unit, desc) OTEL_TAG("updown|" name "|" unit "|" desc)
+
+/** OTEL_GAUGE - a last value; in a per-CPU map the sum over CPUs. See OTEL_SUM(). */
+#define OTEL_GAUGE(name, unit, desc) OTEL_TAG("gauge|" name "|" unit "|" desc)
+
+/**
+ * OTEL_SCALE - multiply a number on its way out
+ * @factor: decimal, for instance "1e-9" for nanoseconds in a metric of unit s
+ */
+#define OTEL_SCALE(factor) OTEL_TAG("scale|" factor)
+
+/**
+ * OTEL_HISTOGRAM - an explicit-bucket histogram
+ * @name:   metric name
+ * @unit:   UCUM unit
+ * @desc:   one sentence
+ * @bounds: ascending upper bounds (inclusive), comma separated: "1,2,5,10"
+ *
+ * The member is an array of __u64 counts, one more than there are bounds.
+ */
+#define OTEL_HISTOGRAM(name, unit, desc, bounds) \
+	OTEL_TAG("histogram|" name "|" unit "|" desc "|" bounds)
+
+/**
+ * OTEL_EXPHIST - an exponential histogram
+ * @name: metric name
+ * @unit: UCUM unit; "s" for a struct exphist_s
+ * @desc: one sentence
+ *
+ * The member is a struct exphist or struct exphist_s (exphist.bpf.h), or any
+ * struct that tags its own buckets with OTEL_BUCKETS().
+ */
+#define OTEL_EXPHIST(name, unit, desc) OTEL_TAG("exphist|" name "|" unit "|" desc)
+
+/**
+ * OTEL_BUCKETS - describe the buckets array of an exponential histogram struct
+ * @scale:  OTLP scale, decimal
+ * @offset: OTLP bucket index of the array's first element, decimal
+ * @factor: what one unit of the members sum, min and max is worth, decimal
+ * @zero:   zero_threshold as a power of two exponent, or "none" for 0
+ *
+ * The struct's members count, sum, min, max and zero_count are found by name.
+ */
+#define OTEL_BUCKETS(scale, offset, factor, zero) \
+	OTEL_TAG("buckets|" scale "|" offset "|" factor "|" zero)
+
+/**
+ * OTEL_OPTION - make a const volatile variable an option of the probe
+ * @range: "MIN..MAX", decimal integers
+ * @unit:  unit or ""
+ * @help:  one sentence
+ *
+ * otelbpf load --set PROBE.VARIABLE=VALUE; listed by otelbpf options.
+ */
+#define OTEL_OPTION(range, unit, help) OTEL_TAG("option|" range "|" unit "|" help)
+
+/**
+ * OTEL_FILTER_SET - a set of small numbers as a filter that changes at run time
+ * @decoder: the decoder whose names are the set's members, a bare word; also
+ *           the kind on the command line: otelbpf filter add KIND NAME
+ *
+ * Goes on a __u64 array in SEC(".data.filter"): bit N set means N passes. The
+ * program looks at it only while otel_filter.flags has OTEL_FILTER_F_SET.
+ */
+#define OTEL_FILTER_SET(decoder) OTEL_TAG("set|" #decoder)
+
+#endif
