@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* System call numbers of the architecture and of its 32-bit callers. */
+#ifndef OTELBPF_SYSCALL_ABI_H
+#define OTELBPF_SYSCALL_ABI_H
+
+#include "syscall_nr.h" /* made by scripts/gen-syscalls */
+
+/* A number in a key: the call's own, with this bit when the caller is a 32-bit one. */
+#define SYSCALL_COMPAT (1U << 31)
+
+/* Filter bits: 1024 native numbers (x32's bit 30 is dropped), 1024 of 32-bit callers. */
+#define SYSCALL_SET_NATIVE 1024
+#define SYSCALL_SET_WORDS (2 * SYSCALL_SET_NATIVE / 64)
+
+/* What include/linux/errno.h and include/linux/err.h keep from user space. */
+#define ERESTARTSYS 512
+#define ERESTARTNOINTR 513
+#define ERESTARTNOHAND 514
+#define ERESTART_RESTARTBLOCK 516
+#define MAX_ERRNO 4095
+#define EINTR 4
+#define SA_RESTART 0x10000000UL
+
+#if defined(__TARGET_ARCH_x86)
+#define TS_COMPAT 0x0002 /* arch/x86/include/asm/thread_info.h: a 32-bit system call is under way */
+#define NATIVE(call) NR_x86_64_##call
+#define COMPAT(call) (NR_i386_##call | SYSCALL_COMPAT)
+#elif defined(__TARGET_ARCH_arm64)
+#define TIF_32BIT 22 /* arch/arm64/include/asm/thread_info.h */
+#define NATIVE(call) NR_arm64_##call
+/* arm's EABI numbers are stable; no arm64 header lists them (arch/arm/tools/syscall.tbl) */
+#define NR_arm_restart_syscall 0
+#define NR_arm_fork 2
+#define NR_arm_sigreturn 119
+#define NR_arm_clone 120
+#define NR_arm_rt_sigreturn 173
+#define NR_arm_vfork 190
+#define NR_arm_clone3 435
+#define COMPAT(call) (NR_arm_##call | SYSCALL_COMPAT)
+#else
+#error "no system call numbers for this architecture"
+#endif
+
+static __always_inline _Bool syscall__is_compat(struct task_struct *task)
+{
+#if defined(__TARGET_ARCH_x86)
+	return task->thread_info.status & TS_COMPAT;
+#else
+	return task->thread_info.flags & (1UL << TIF_32BIT);
+#endif
+}
+
+static __always_inline __u32 syscall__number(long id, struct task_struct *task)
+{
+	return (__u32)id | (syscall__is_compat(task) ? SYSCALL_COMPAT : 0);
+}
+
+static __always_inline __u32 syscall__of_regs(struct pt_regs *regs, struct task_struct *task)
+{
+#if defined(__TARGET_ARCH_x86)
+	return syscall__number((int)regs->orig_ax, task);
+#else
+	return syscall__number(regs->syscallno, task);
+#endif
+}
+
+static __always_inline __u32 syscall_set__bit(__u32 nr)
+{
+	return (nr & (SYSCALL_SET_NATIVE - 1)) | (nr & SYSCALL_COMPAT ? SYSCALL_SET_NATIVE : 0);
+}
+
+static __always_inline _Bool syscall__restarts(__s64 ret)
+{
+	return ret == -ERESTARTSYS || ret == -ERESTARTNOINTR || ret == -ERESTARTNOHAND ||
+	       ret == -ERESTART_RESTARTBLOCK;
+}
+
+static __always_inline _Bool syscall__is_restart(__u32 nr)
+{
+	return nr == NATIVE(restart_syscall) || nr == COMPAT(restart_syscall);
+}
+
+static __always_inline _Bool syscall__is_sigreturn(__u32 nr)
+{
+	return nr == NATIVE(rt_sigreturn) || nr == COMPAT(rt_sigreturn) || nr == COMPAT(sigreturn);
+}
+
+static __always_inline _Bool syscall__is_fork(__u32 nr)
+{
+	return nr == NATIVE(clone) || nr == NATIVE(clone3) || nr == COMPAT(clone) ||
+	       nr == COMPAT(clone3) || nr == COMPAT(fork) || nr == COMPAT(vfork)
+#if defined(__TARGET_ARCH_x86)
+	       || nr == NATIVE(fork) || nr == NATIVE(vfork)
+#endif
+		;
+}
+
+#endif

@@ -1,0 +1,345 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * System calls: duration and errors, by call and cgroup.
+ *
+ *   sys_enter       filter → note the start in the task's storage
+ *   sys_exit        start? → duration into the histogram, failure into errors
+ *   signal_deliver  an interrupted call that will not be restarted ends as EINTR
+ *   process_exit    a call that never returned (exit_group, killed) is counted as such
+ *
+ * Both system call tracepoints run in the calling task with preemption disabled
+ * (6.1 to 6.18), never in an interrupt: a program is never interrupted by another
+ * instance of itself on its CPU, so per-CPU values need no atomics. A task may
+ * migrate between entry and exit: the start time is the task's, not the CPU's.
+ */
+#include "vmlinux.h"
+
+#include <otelbpf/otel.bpf.h>
+
+#include "syscall_abi.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+const volatile __u32 per_cgroup OTEL_OPTION("0..1", "", "Keep one series for each cgroup") = 1;
+
+/* 2 x 1024 numbers: native calls, then those of 32-bit callers. */
+__u64 syscall_set[SYSCALL_SET_WORDS] SEC(".data.filter") OTEL_FILTER_SET(syscall);
+
+OTEL_LOSSES(
+	OTEL_LOSS(task_storage)	  /* no memory for a task's start time */
+	OTEL_LOSS(entry_unseen)	  /* under way when tracing began; ended unmeasured */
+	OTEL_LOSS(nested_restart) /* interrupted inside the handler that interrupted another */
+	OTEL_LOSS(out_of_range)	  /* longer than 2^20 s */
+);
+
+/*
+ * A call's way through its task. Written by the task itself only.
+ * @start is 0 while no measured call is open.
+ *
+ * A call that a signal interrupts leaves the kernel with one of the ERESTART
+ * codes, which the caller never sees: either the kernel restarts it (the same
+ * call goes on, seen as one), or a handler without SA_RESTART turns the code into
+ * EINTR. The stopped_ members hold such a call until that is known.
+ */
+struct call {
+	__u64 start;
+	__u32 nr;
+	__u32 epoch;
+	__u32 stopped; /* enum stopped */
+	__u32 stopped_nr;
+	__u64 stopped_start;
+	__u64 stopped_ip;
+	__u64 stopped_sp;
+	__s64 stopped_code;
+};
+
+enum stopped {
+	STOPPED_NONE,
+	STOPPED_UNDECIDED,  /* restarted by the very next entry, unless a handler runs */
+	STOPPED_IN_HANDLER, /* restarted when the handler returns */
+	STOPPED_RESTARTING, /* the handler has returned: restarted by the very next entry */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct call);
+} open_calls SEC(".maps");
+
+struct call_key {
+	__u64 cgroup OTEL_RESOURCE(cgroup);
+	__u32 nr OTEL_ATTR("syscall.name", syscall);
+	__u32 pad;
+};
+_Static_assert(sizeof(struct call_key) == 16, "call_key has a hole");
+
+struct call_value {
+	struct exphist_s duration OTEL_EXPHIST("system.syscall.duration", "s",
+					       "Time that system calls took");
+};
+
+/* Written at every exit, by the CPU it happens on. Read and evicted by the exporter. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__uint(max_entries, 2048);
+	__type(key, struct call_key);
+	__type(value, struct call_value);
+} calls SEC(".maps") OTEL_METRICS;
+
+struct error_key {
+	__u64 cgroup OTEL_RESOURCE(cgroup);
+	__u32 nr OTEL_ATTR("syscall.name", syscall);
+	__u32 error OTEL_ATTR("error.type", errno);
+};
+_Static_assert(sizeof(struct error_key) == 16, "error_key has a hole");
+
+struct error_value {
+	__u64 count OTEL_SUM("system.syscall.errors", "{call}", "System calls that failed");
+};
+
+/* Written at every exit with an error. Read and evicted by the exporter. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct error_key);
+	__type(value, struct error_value);
+} errors SEC(".maps") OTEL_METRICS;
+
+struct totals {
+	__u64 returned OTEL_SUM("system.syscall.returned", "{call}",
+				"System calls that returned, over all names and cgroups");
+	__u64 failed OTEL_SUM("system.syscall.failed", "{call}",
+			      "System calls that failed, over all names and cgroups");
+	__u64 unreturned OTEL_SUM("system.syscall.unreturned", "{call}",
+				  "System calls that never returned, as exit_group or a call whose "
+				  "process was killed in it");
+	__u64 distinct OTEL_SUM("system.syscall.distinct", "{syscall}",
+				"Different system calls seen");
+};
+
+/* One entry. Written at every exit, by the CPU it happens on. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct totals);
+} totals SEC(".maps") OTEL_METRICS;
+
+/* A bit for each call that has been seen. */
+static __u64 seen[SYSCALL_SET_WORDS];
+
+static const struct call_value no_calls;
+static const struct error_value no_errors;
+
+static __noinline void first_of_series(struct totals *sums, __u64 cgroup, __u32 nr)
+{
+	__u32 bit = syscall_set__bit(nr);
+	__u64 mask = 1ULL << (bit % 64);
+
+	if (per_cgroup)
+		otel_cgroup__remember(cgroup, otel_cgroup__of(bpf_get_current_task_btf()));
+	if (!(__sync_fetch_and_or(&seen[bit / 64], mask) & mask))
+		sums->distinct++;
+}
+
+static __always_inline void record(__u32 nr, __u64 ns, __s64 ret)
+{
+	struct call_key key = {.nr = nr};
+	struct call_value *value;
+	struct totals *sums;
+	__u32 zero = 0;
+	_Bool added = 0;
+
+	sums = bpf_map_lookup_elem(&totals, &zero);
+	if (!sums)
+		return;
+	if (per_cgroup)
+		key.cgroup = bpf_get_current_cgroup_id();
+	value = otel_table__get(&calls, &key, &no_calls, &added);
+	if (added)
+		first_of_series(sums, key.cgroup, nr);
+	if (!value || !exphist_s__record(&value->duration, ns))
+		otel_lose(out_of_range);
+	sums->returned++;
+
+	if (ret < 0 && ret >= -MAX_ERRNO) {
+		struct error_key failure = {.cgroup = key.cgroup, .nr = nr, .error = -ret};
+		struct error_value *count;
+
+		count = otel_table__get(&errors, &failure, &no_errors, &added);
+		if (count)
+			count->count++;
+		sums->failed++;
+	}
+}
+
+static void count_unreturned(__u64 n)
+{
+	__u32 zero = 0;
+	struct totals *sums = bpf_map_lookup_elem(&totals, &zero);
+
+	if (sums)
+		sums->unreturned += n;
+}
+
+/*
+ * A task with a stopped call enters another one. Returns true when this is the
+ * stopped call that goes on, whose start and number are then in place: the kernel
+ * executes the call again, or restart_syscall(2) in its stead.
+ */
+static __noinline int call__resume(struct call *call, __u32 nr, __u64 sp)
+{
+	if (call->stopped == STOPPED_IN_HANDLER)
+		return 0; /* the handler's own call */
+	call->stopped = STOPPED_NONE;
+	if (sp != call->stopped_sp || (nr != call->stopped_nr && !syscall__is_restart(nr))) {
+		count_unreturned(1); /* a tracer changed the registers */
+		return 0;
+	}
+	call->start = call->stopped_start;
+	call->nr = call->stopped_nr;
+	return 1;
+}
+
+static __noinline void call__stop(struct call *call, struct pt_regs *regs, __s64 code)
+{
+	if (call->stopped) {
+		otel_lose(nested_restart);
+		count_unreturned(1);
+	}
+	call->stopped = STOPPED_UNDECIDED;
+	call->stopped_nr = call->nr;
+	call->stopped_start = call->start;
+	call->stopped_ip = PT_REGS_IP(regs);
+	call->stopped_sp = PT_REGS_SP(regs);
+	call->stopped_code = code;
+	call->start = 0;
+}
+
+/*
+ * sigreturn from the handler that interrupted the call: the registers are back at
+ * the call's own instruction, where the kernel had put them. A handler that leaves
+ * by siglongjmp never comes here, so the same call made again is not taken for it.
+ */
+static __always_inline void call__see_return(struct call *call, struct pt_regs *regs)
+{
+	__u64 back = call->stopped_ip - PT_REGS_IP(regs);
+
+	if (PT_REGS_SP(regs) == call->stopped_sp && (back == 2 || back == 4))
+		call->stopped = STOPPED_RESTARTING;
+}
+
+/* A call's exit without its entry. Returning from fork in the child is no such call. */
+static __noinline void entry_unseen(struct pt_regs *regs, __s64 ret)
+{
+	__u32 nr = syscall__of_regs(regs, bpf_get_current_task_btf());
+
+	if (!otel_filter.flags && !(ret == 0 && syscall__is_fork(nr)))
+		otel_lose(entry_unseen);
+}
+
+SEC("tp_btf/sys_enter")
+int BPF_PROG(sys_enter, struct pt_regs *regs, long id)
+{
+	struct task_struct *task;
+	_Bool selected = 1;
+	struct call *call;
+	__u32 nr, bit;
+
+	if (!otel_filter__pass())
+		return 0;
+	task = bpf_get_current_task_btf();
+	nr = syscall__number(id, task);
+	if (otel_filter.flags & OTEL_FILTER_F(OTEL_FILTER_SET)) {
+		bit = syscall_set__bit(nr);
+		selected = (syscall_set[bit / 64] >> (bit % 64)) & 1;
+		if (!selected && !syscall__is_restart(nr))
+			return 0;
+	}
+	call = bpf_task_storage_get(&open_calls, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!call) {
+		otel_lose(task_storage);
+		return 0;
+	}
+	if (call->epoch != otel_filter.epoch) {
+		call->epoch = otel_filter.epoch;
+		call->stopped = STOPPED_NONE;
+	}
+	if (call->stopped && call__resume(call, nr, PT_REGS_SP(regs)))
+		return 0;
+	if (!selected)
+		return 0;
+	call->nr = nr;
+	call->start = bpf_ktime_get_ns(); /* last: our own work is not the call's */
+	return 0;
+}
+
+SEC("tp_btf/sys_exit")
+int BPF_PROG(sys_exit, struct pt_regs *regs, long ret)
+{
+	__u64 now = bpf_ktime_get_ns();
+	struct call *call;
+	__u64 start;
+
+	call = bpf_task_storage_get(&open_calls, bpf_get_current_task_btf(), NULL, 0);
+	if (call && call->stopped == STOPPED_IN_HANDLER)
+		call__see_return(call, regs);
+	if (!call || !call->start || call->epoch != otel_filter.epoch) {
+		entry_unseen(regs, ret);
+		return 0;
+	}
+	start = call->start;
+	if (ret < 0) {
+		/* sigreturn gives back the interrupted code's register, no result of its own. */
+		if (syscall__is_sigreturn(call->nr)) {
+			ret = 0;
+		} else if (syscall__restarts(ret)) {
+			call__stop(call, regs, ret);
+			return 0;
+		}
+	}
+	call->start = 0;
+	record(call->nr, now - start, ret);
+	return 0;
+}
+
+/*
+ * The first handler after the interruption decides about the call; what comes
+ * later interrupts that handler. The decision is the kernel's, in its
+ * handle_signal(): ERESTARTNOHAND and ERESTART_RESTARTBLOCK become EINTR,
+ * ERESTARTSYS does unless the handler has SA_RESTART, ERESTARTNOINTR never.
+ */
+SEC("tp_btf/signal_deliver")
+int BPF_PROG(signal_deliver, int sig, struct kernel_siginfo *info, struct k_sigaction *ka)
+{
+	struct call *call;
+	__s64 code;
+
+	call = bpf_task_storage_get(&open_calls, bpf_get_current_task_btf(), NULL, 0);
+	if (!call || !call->stopped || call->stopped == STOPPED_IN_HANDLER)
+		return 0;
+	/* SIG_DFL, SIG_IGN: no handler runs. A fatal one is counted at the task's exit. */
+	if ((unsigned long)ka->sa.sa_handler <= 1)
+		return 0;
+	code = call->stopped_code;
+	if (call->stopped == STOPPED_RESTARTING || code == -ERESTARTNOINTR ||
+	    (code == -ERESTARTSYS && (ka->sa.sa_flags & SA_RESTART))) {
+		call->stopped = STOPPED_IN_HANDLER;
+		return 0;
+	}
+	call->stopped = STOPPED_NONE;
+	if (call->epoch == otel_filter.epoch)
+		record(call->stopped_nr, bpf_ktime_get_ns() - call->stopped_start, -EINTR);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(process_exit, struct task_struct *task)
+{
+	struct call *call = bpf_task_storage_get(&open_calls, task, NULL, 0);
+
+	if (call && call->epoch == otel_filter.epoch)
+		count_unreturned(!!call->start + !!call->stopped);
+	return 0;
+}
