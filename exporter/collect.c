@@ -1,0 +1,561 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "collect.h"
+
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <errno.h>
+#include <otelbpf/meta.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "fail.h"
+#include "pins.h"
+#include "tagged.h"
+
+/* One batch takes about this much memory, unless one hash bucket is larger. */
+#define BATCH_BYTES (512 * 1024)
+#define BATCH_MIN 16
+
+/* BTF of a probe's object, shared by the plans of its maps. */
+struct types {
+	__u32 id;
+	int users;
+	struct btf *btf;
+	struct tagged *tagged;
+	struct types *next;
+};
+
+/* A map that was found, described or not: what is no table is remembered as such. */
+struct table {
+	__u32 id;
+	bool seen;
+	struct types *types;
+	struct plan *plan; /* NULL: nothing to export, or described badly */
+	char role;	   /* 'm'etric table, 'c'group names, meta 'i'nformation, 0 */
+	struct table *next;
+};
+
+/* Entries to delete once they are delivered. */
+struct final {
+	int fd;
+	__u32 key_size;
+	char *keys;
+	size_t n, room;
+};
+
+struct collector {
+	const char *pin_dir;
+	struct table *tables;
+	struct types *types;
+	char *keys, *values;
+	__u32 batch;
+	size_t key_room, value_room;
+	struct final *finals;
+	int n_finals;
+};
+
+struct collector *collector__new(const char *pin_dir)
+{
+	struct collector *collector = calloc(1, sizeof(*collector));
+
+	if (collector)
+		collector->pin_dir = pin_dir;
+	return collector;
+}
+
+/* --- describing ----------------------------------------------------------- */
+
+static void types__put(struct collector *collector, struct types *types)
+{
+	if (!types || --types->users)
+		return;
+	for (struct types **at = &collector->types; *at; at = &(*at)->next)
+		if (*at == types) {
+			*at = types->next;
+			break;
+		}
+	tagged__free(types->tagged);
+	btf__free(types->btf);
+	free(types);
+}
+
+static struct types *types__get(struct collector *collector, __u32 id)
+{
+	struct types *types;
+
+	for (types = collector->types; types; types = types->next)
+		if (types->id == id) {
+			types->users++;
+			return types;
+		}
+	types = calloc(1, sizeof(*types));
+	if (!types)
+		return NULL;
+	types->id = id;
+	types->users = 1;
+	types->next = collector->types;
+	collector->types = types;
+	types->btf = btf__load_from_kernel_by_id(id);
+	types->tagged = types->btf ? tagged__new(types->btf) : NULL;
+	if (!types->tagged) {
+		int err = errno;
+
+		types__put(collector, types);
+		errno = err;
+		return NULL;
+	}
+	return types;
+}
+
+static const struct {
+	const char *word;
+	char role;
+} roles[] = {{"metrics", 'm'}, {"cgroups", 'c'}, {"meta", 'i'}};
+
+/* The variable is named as the pin, or else as the kernel calls the map. */
+static void describe(struct collector *collector, struct table *table, const char *path,
+		     const char *name, const struct bpf_map_info *info)
+{
+	char why[512] = "";
+	__u32 var;
+
+	if (!info->btf_id)
+		return; /* nothing to learn from */
+	table->types = types__get(collector, info->btf_id);
+	if (!table->types) {
+		warn("%s: cannot read its BTF: %s", path, strerror(errno));
+		return;
+	}
+	var = tagged__variable(table->types->btf, name);
+	if (!var)
+		var = tagged__variable(table->types->btf, info->name);
+	if (!var)
+		return;
+	for (size_t i = 0; i < sizeof(roles) / sizeof(roles[0]); i++)
+		if (tagged__find(table->types->tagged, var, -1, roles[i].word))
+			table->role = roles[i].role;
+	if (table->role != 'm')
+		return;
+	table->plan =
+		plan__compile(info, table->types->btf, table->types->tagged, var, why, sizeof(why));
+	if (!table->plan) {
+		warn("%s: not exported: %s", path, why[0] ? why : strerror(errno));
+		table->role = 0;
+	}
+}
+
+static struct table *find_table(struct collector *collector, int fd, const char *path,
+				const char *name)
+{
+	struct bpf_map_info info = {0};
+	__u32 len = sizeof(info);
+	struct table *table;
+
+	if (bpf_obj_get_info_by_fd(fd, &info, &len))
+		return NULL; /* a pinned program or link */
+	for (table = collector->tables; table; table = table->next)
+		if (table->id == info.id)
+			break;
+	if (!table) {
+		table = calloc(1, sizeof(*table));
+		if (!table)
+			return NULL;
+		table->id = info.id;
+		table->next = collector->tables;
+		collector->tables = table;
+		describe(collector, table, path, name, &info);
+	}
+	table->seen = true;
+	return table;
+}
+
+/* Plans of maps that are gone: unloaded, or replaced. */
+static void forget_tables(struct collector *collector, bool all)
+{
+	struct table **at = &collector->tables;
+
+	while (*at) {
+		struct table *table = *at;
+
+		if (table->seen && !all) {
+			table->seen = false;
+			at = &table->next;
+			continue;
+		}
+		*at = table->next;
+		plan__free(table->plan);
+		types__put(collector, table->types);
+		free(table);
+	}
+}
+
+static void forget_finals(struct collector *collector)
+{
+	for (int i = 0; i < collector->n_finals; i++) {
+		close(collector->finals[i].fd);
+		free(collector->finals[i].keys);
+	}
+	free(collector->finals);
+	collector->finals = NULL;
+	collector->n_finals = 0;
+}
+
+void collector__free(struct collector *collector)
+{
+	if (!collector)
+		return;
+	forget_tables(collector, true);
+	forget_finals(collector);
+	free(collector->keys);
+	free(collector->values);
+	free(collector);
+}
+
+/* --- reading -------------------------------------------------------------- */
+
+/* What reading one map needs. */
+struct reading {
+	struct collector *collector;
+	struct resources *resources;
+	struct metrics *metrics;
+	struct plan *plan;
+	int fd;
+	int names_fd;
+	struct final *final;
+};
+
+static bool is_overflow_key(const char *key, __u32 size)
+{
+	for (__u32 i = 0; i < size; i++)
+		if ((unsigned char)key[i] != 0xff)
+			return false;
+	return true;
+}
+
+static int note_final(struct reading *r, const void *key)
+{
+	struct collector *collector = r->collector;
+	__u32 size = r->plan->key_size;
+
+	if (!r->final) {
+		struct final *more =
+			reallocarray(collector->finals, collector->n_finals + 1, sizeof(*more));
+
+		if (!more)
+			return -ENOMEM;
+		collector->finals = more;
+		r->final = &more[collector->n_finals++];
+		*r->final = (struct final){.fd = dup(r->fd), .key_size = size};
+	}
+	if (r->final->n == r->final->room) {
+		size_t room = r->final->room ? 2 * r->final->room : 64;
+		char *more = reallocarray(r->final->keys, room, size);
+
+		if (!more)
+			return -ENOMEM;
+		r->final->keys = more;
+		r->final->room = room;
+	}
+	memcpy(r->final->keys + r->final->n++ * size, key, size);
+	return 0;
+}
+
+static int take_entry(struct reading *r, const char *key, const char *values)
+{
+	const struct plan *plan = r->plan;
+	bool overflow = !plan__is_array(plan->type) && is_overflow_key(key, plan->key_size);
+	int resource = RESOURCE_HOST;
+	__u64 cgroup;
+
+	if (plan->resource.decoder && !overflow) {
+		memcpy(&cgroup, key + plan->resource.offset, sizeof(cgroup));
+		resource = resources__cgroup(r->resources, cgroup, r->names_fd);
+		if (resource < 0)
+			return resource;
+		if (resources__gone(r->resources, resource) && note_final(r, key))
+			return -ENOMEM;
+	}
+	return metrics__entry(r->metrics, plan, key, values, resource, overflow);
+}
+
+static int make_room(struct collector *collector, const struct plan *plan, __u32 batch)
+{
+	size_t keys = (size_t)batch * plan->key_size;
+	size_t values = (size_t)batch * plan->value_size * plan->values;
+
+	if (keys > collector->key_room) {
+		char *more = realloc(collector->keys, keys);
+
+		if (!more)
+			return -ENOMEM;
+		collector->keys = more;
+		collector->key_room = keys;
+	}
+	if (values > collector->value_room) {
+		char *more = realloc(collector->values, values);
+
+		if (!more)
+			return -ENOMEM;
+		collector->values = more;
+		collector->value_room = values;
+	}
+	return 0;
+}
+
+static int read_array(struct reading *r)
+{
+	const struct plan *plan = r->plan;
+	int err = make_room(r->collector, plan, 1);
+
+	for (__u32 i = 0; !err && i < plan->max_entries; i++) {
+		if (bpf_map_lookup_elem(r->fd, &i, r->collector->values))
+			return -errno;
+		err = take_entry(r, (char *)&i, r->collector->values);
+	}
+	return err;
+}
+
+/*
+ * A batch holds whole buckets of the hash table, so a position between two batches
+ * stays right whatever is added and deleted meanwhile. ENOSPC: the next bucket does
+ * not fit; nothing of it was read.
+ */
+static int read_hash(struct reading *r)
+{
+	struct collector *collector = r->collector;
+	const struct plan *plan = r->plan;
+	size_t stride = (size_t)plan->value_size * plan->values;
+	__u32 batch = BATCH_BYTES / stride, position, *in = NULL;
+	bool last = false;
+	int err;
+
+	if (batch < BATCH_MIN)
+		batch = BATCH_MIN;
+	while (!last) {
+		__u32 count = batch, next;
+
+		err = make_room(collector, plan, batch);
+		if (err)
+			return err;
+		if (bpf_map_lookup_batch(r->fd, in, &next, collector->keys, collector->values,
+					 &count, NULL)) {
+			if (errno == ENOSPC && batch < plan->max_entries + BATCH_MIN) {
+				batch *= 2;
+				continue;
+			}
+			if (errno != ENOENT)
+				return -errno;
+			last = true;
+		}
+		for (__u32 i = 0; i < count; i++) {
+			err = take_entry(r, collector->keys + (size_t)i * plan->key_size,
+					 collector->values + i * stride);
+			if (err)
+				return err;
+		}
+		position = next;
+		in = &position;
+	}
+	return 0;
+}
+
+/* --- probes --------------------------------------------------------------- */
+
+struct pinned {
+	int fd;
+	char *path;
+	struct table *table;
+};
+
+static int read_tables(struct reading *r, struct pinned *maps, int n)
+{
+	int tables = 0, err;
+
+	for (int i = 0; i < n; i++) {
+		struct table *table = maps[i].table;
+
+		if (!table || table->role != 'm')
+			continue;
+		err = metrics__plan(r->metrics, table->plan);
+		if (err == -EEXIST) {
+			warn("%s: not exported: another map of this probe has a metric of the same "
+			     "name "
+			     "but another kind or unit",
+			     maps[i].path);
+			table->role = 0;
+			continue;
+		}
+		if (err)
+			return err;
+		r->plan = table->plan;
+		r->fd = maps[i].fd;
+		r->final = NULL;
+		err = plan__is_array(table->plan->type) ? read_array(r) : read_hash(r);
+		if (err == -ENOMEM)
+			return err;
+		if (err)
+			warn("%s: cannot be read: %s", maps[i].path, strerror(-err));
+		tables++;
+	}
+	return tables;
+}
+
+/*
+ * When counting began: the loader wrote it beside the maps. For a map pinned by
+ * somebody else it is the time of the pin.
+ */
+static __u64 start_of(const char *dir, int meta_fd, bool *ours)
+{
+	struct otel_meta meta;
+	struct stat st;
+	__u32 zero = 0;
+
+	*ours = true;
+	if (meta_fd >= 0 && !bpf_map_lookup_elem(meta_fd, &zero, &meta)) {
+		*ours = meta.abi == OTEL_ABI_VERSION;
+		return meta.load_realtime_ns;
+	}
+	if (stat(dir, &st))
+		return 0;
+	return st.st_mtim.tv_sec * 1000000000ULL + st.st_mtim.tv_nsec;
+}
+
+/* A directory may hold pinned programs and links too, which would answer for themselves. */
+static bool is_map(int fd)
+{
+	char link[64], target[32] = "";
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	return readlink(link, target, sizeof(target) - 1) > 0 && strstr(target, "bpf-map");
+}
+
+static void open_map(struct collector *collector, struct pinned *map, const char *name)
+{
+	map->fd = bpf_obj_get(map->path);
+	if (map->fd < 0) {
+		if (errno != ENOENT)
+			warn("%s: cannot be opened: %s%s", map->path, strerror(errno),
+			     errno == EPERM || errno == EACCES ? " (CAP_BPF is needed)" : "");
+		return;
+	}
+	if (is_map(map->fd))
+		map->table = find_table(collector, map->fd, map->path, name);
+}
+
+static void close_maps(struct pinned *maps, int n)
+{
+	for (int i = 0; i < n; i++) {
+		if (maps[i].fd >= 0)
+			close(maps[i].fd);
+		free(maps[i].path);
+	}
+	free(maps);
+}
+
+/* PROBE/map/ as our loader makes it; PROBE/ itself for others. */
+static int list_maps(const char *pin_dir, const char *probe, char **dir, char ***names)
+{
+	int n = 0;
+
+	*dir = NULL;
+	*names = NULL;
+	for (int i = 0; i < 2 && n == 0; i++) {
+		free(*dir);
+		pins__free_names(*names);
+		*names = NULL;
+		if (asprintf(dir, i ? "%s/%s" : "%s/%s/map", pin_dir, probe) < 0) {
+			*dir = NULL;
+			return -ENOMEM;
+		}
+		n = pins__list(*dir, names);
+	}
+	return n;
+}
+
+static int read_probe(struct collector *collector, struct resources *resources,
+		      struct metrics *metrics, const char *probe)
+{
+	struct reading r = {collector, resources, metrics, NULL, -1, -1, NULL};
+	int n, meta_fd = -1, result = 0;
+	struct pinned *maps = NULL;
+	char *dir, **names, scope[OTEL_PROBE_NAME_MAX + 16];
+	__u64 start;
+	bool ours;
+
+	n = list_maps(collector->pin_dir, probe, &dir, &names);
+	if (n <= 0) {
+		if (n < 0)
+			warn("probe %s cannot be read: %s", probe, strerror(-n));
+		goto out;
+	}
+	maps = calloc(n, sizeof(*maps));
+	for (int i = 0; maps && i < n; i++) {
+		if (asprintf(&maps[i].path, "%s/%s", dir, names[i]) < 0)
+			maps[i].path = NULL;
+		maps[i].fd = -1;
+		if (maps[i].path)
+			open_map(collector, &maps[i], names[i]);
+		if (maps[i].table && maps[i].table->role == 'c')
+			r.names_fd = maps[i].fd;
+		if (maps[i].table && maps[i].table->role == 'i')
+			meta_fd = maps[i].fd;
+	}
+	result = maps ? 0 : -ENOMEM;
+	if (result)
+		goto out;
+	start = start_of(dir, meta_fd, &ours);
+	if (!ours) {
+		warn("probe %s was loaded by another version of otelbpf: load it again with this "
+		     "one, or "
+		     "use the exporter that came with it",
+		     probe);
+		goto out;
+	}
+	snprintf(scope, sizeof(scope), "otelbpf/%s", probe);
+	result = metrics__scope(metrics, scope, start);
+	if (!result)
+		result = read_tables(&r, maps, n);
+out:
+	if (maps)
+		close_maps(maps, n);
+	free(dir);
+	pins__free_names(names);
+	return result;
+}
+
+int collector__read(struct collector *collector, struct resources *resources,
+		    struct metrics *metrics)
+{
+	int n, tables = 0, result = 0;
+	char **probes = NULL;
+
+	forget_finals(collector);
+	n = pins__probes(collector->pin_dir, &probes);
+	if (n < 0)
+		return n;
+	for (int i = 0; i < n && result >= 0; i++) {
+		result = read_probe(collector, resources, metrics, probes[i]);
+		tables += result;
+	}
+	pins__free_names(probes);
+	forget_tables(collector, false);
+	return result < 0 ? result : tables;
+}
+
+int collector__evict(struct collector *collector)
+{
+	int evicted = 0;
+
+	for (int i = 0; i < collector->n_finals; i++) {
+		const struct final *final = &collector->finals[i];
+
+		for (size_t k = 0; k < final->n; k++)
+			evicted +=
+				!bpf_map_delete_elem(final->fd, final->keys + k * final->key_size);
+	}
+	forget_finals(collector);
+	return evicted;
+}

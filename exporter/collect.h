@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Find pinned maps, keep their plans, read them. */
+#ifndef OTELBPF_COLLECT_H
+#define OTELBPF_COLLECT_H
+
+#include <stdbool.h>
+
+#include "otlp/metrics.h"
+#include "resource.h"
+
+/** struct collector - what is known of the maps below a pin directory. Opaque. */
+struct collector;
+
+/** collector__new - @pin_dir is kept, not copied. NULL when there is no memory. */
+struct collector *collector__new(const char *pin_dir);
+void collector__free(struct collector *collector);
+
+/**
+ * collector__read - encode every metric table below the pin directory
+ * @collector: from collector__new()
+ * @resources: Resources of the entries
+ * @metrics:   begun by the caller
+ *
+ * A map that cannot be described or read is warned of once and left out; the
+ * others go on. Entries come and go while a table is read: a hash table is read
+ * by whole buckets, so an entry that is there all the time is read exactly once.
+ *
+ * Return: the number of maps read, or -ENOMEM; -errno if the pin directory cannot be read.
+ */
+int collector__read(struct collector *collector, struct resources *resources,
+		    struct metrics *metrics);
+
+/**
+ * collector__evict - delete the entries that were final in the last read
+ *
+ * Those of cgroups that were gone before it. To be called only when their
+ * receiver has acknowledged them, and only by the owner of the pin directory.
+ *
+ * Return: how many.
+ */
+int collector__evict(struct collector *collector);
+
+#endif

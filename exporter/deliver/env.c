@@ -1,0 +1,397 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "env.h"
+
+#include <ctype.h>
+#include <curl/curl.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "fail.h"
+
+#define PREFIX "OTEL_EXPORTER_OTLP_"
+#define NAME_MAX_LEN 64
+#define DEFAULT_ENDPOINT "http://localhost:4318"
+#define DEFAULT_TIMEOUT_MS 10000
+
+enum option {
+	ENDPOINT,
+	PROTOCOL,
+	HEADERS,
+	COMPRESSION,
+	TIMEOUT,
+	CERTIFICATE,
+	CLIENT_KEY,
+	CLIENT_CERTIFICATE,
+	OPTIONS,
+};
+
+static const struct {
+	const char *infix;
+	const char *path;
+} signals[SIGNAL_KINDS] = {
+	[SIGNAL_METRICS] = {"METRICS_", "v1/metrics"},
+	[SIGNAL_TRACES] = {"TRACES_", "v1/traces"},
+	[SIGNAL_LOGS] = {"LOGS_", "v1/logs"},
+	[SIGNAL_PROFILES] = {"PROFILES_", "v1development/profiles"},
+};
+
+static void free_url(CURLU **url)
+{
+	curl_url_cleanup(*url);
+}
+
+/* --- what each variable may hold ------------------------------------------------ */
+
+static bool valid_endpoint(const char *name, const char *value)
+{
+	CURLU *url __attribute__((cleanup(free_url))) = curl_url();
+
+	if (!strncasecmp(value, "http://", 7) || !strncasecmp(value, "https://", 8))
+		if (url && curl_url_set(url, CURLUPART_URL, value, 0) == CURLUE_OK)
+			return true;
+	/* A password that stands in it must not get into a log. */
+	warn("%s=%s is ignored: it must be a URL, http://HOST:PORT or https://HOST:PORT", name,
+	     strchr(value, '@') ? "…" : value);
+	return false;
+}
+
+static bool valid_protocol(const char *name, const char *value)
+{
+	if (!strcasecmp(value, "grpc") || !strcasecmp(value, "http/protobuf") ||
+	    !strcasecmp(value, "http/json"))
+		return true;
+	warn("%s=%s is ignored: it must be http/protobuf, http/json or grpc", name, value);
+	return false;
+}
+
+static bool valid_compression(const char *name, const char *value)
+{
+	if (!strcasecmp(value, "none") || !strcasecmp(value, "gzip"))
+		return true;
+	warn("%s=%s is ignored: it must be none or gzip", name, value);
+	return false;
+}
+
+static bool valid_timeout(const char *name, const char *value)
+{
+	char *end;
+
+	errno = 0;
+	/* strtol() would take a sign and leading spaces. */
+	if (isdigit((unsigned char)*value) && strtoul(value, &end, 10) <= INT_MAX && !errno &&
+	    !*end)
+		return true;
+	warn("%s=%s is ignored: it must be milliseconds, 0 to %d", name, value, INT_MAX);
+	return false;
+}
+
+static bool valid_file(const char *name, const char *value)
+{
+	(void)name;
+	(void)value;
+	return true; /* whether it matters is known only with the endpoint */
+}
+
+/* A token of RFC 9110, which W3C Baggage takes for its keys as well. */
+static bool is_token(const char *text, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (!isalnum((unsigned char)text[i]) && !strchr("!#$%&'*+-.^_`|~", text[i]))
+			return false;
+	return len > 0;
+}
+
+static int hex_digit(char c)
+{
+	return isdigit((unsigned char)c)    ? c - '0'
+	       : isxdigit((unsigned char)c) ? tolower((unsigned char)c) - 'a' + 10
+					    : -1;
+}
+
+/* Return: @text percent-decoded, or NULL: no such code, a control character, no memory. */
+static char *decode(const char *text, size_t len)
+{
+	char *out = malloc(len + 1), *at = out;
+
+	for (size_t i = 0; out && i < len; i++, at++) {
+		*at = text[i];
+		if (text[i] == '%') {
+			int high = i + 2 < len ? hex_digit(text[i + 1]) : -1;
+			int low = high < 0 ? -1 : hex_digit(text[i + 2]);
+
+			if (low < 0)
+				goto bad;
+			*at = high << 4 | low;
+			i += 2;
+		}
+		/* A line break would smuggle in a header of its own. */
+		if ((unsigned char)*at < ' ' && *at != '\t')
+			goto bad;
+		if (*at == 0x7f)
+			goto bad;
+	}
+	if (out)
+		*at = 0;
+	return out;
+bad:
+	free(out);
+	return NULL;
+}
+
+static void trim(const char **text, size_t *len)
+{
+	while (*len && strchr(" \t", **text)) {
+		++*text;
+		--*len;
+	}
+	while (*len && strchr(" \t", (*text)[*len - 1]))
+		--*len;
+}
+
+/* These describe the body, which is ours. */
+static bool is_ours(const char *name)
+{
+	static const char *const ours[] = {"Content-Type", "Content-Encoding", "Content-Length",
+					   "Transfer-Encoding"};
+
+	for (size_t i = 0; i < sizeof(ours) / sizeof(*ours); i++)
+		if (!strcasecmp(name, ours[i]))
+			return true;
+	return false;
+}
+
+/*
+ * One key=value into the list; the last of two with one key wins. Semicolons have no
+ * meaning of their own: the specification takes W3C Baggage without its properties.
+ *
+ * Return: NULL, or why not.
+ */
+static const char *add_header(const char *pair, size_t len, struct otlp_header **headers,
+			      size_t *n_headers)
+{
+	const char *equals = memchr(pair, '=', len), *value;
+	size_t name_len, value_len;
+	struct otlp_header new, *more;
+
+	if (!equals)
+		return "it has no '='";
+	name_len = equals - pair;
+	value = equals + 1;
+	value_len = len - name_len - 1;
+	trim(&pair, &name_len);
+	trim(&value, &value_len);
+	if (!is_token(pair, name_len))
+		return "its name is no header name";
+	new.name = strndup(pair, name_len);
+	new.value = decode(value, value_len);
+	more = reallocarray(*headers, *n_headers + 1, sizeof(**headers));
+	if (more)
+		*headers = more;
+	if (!new.name || !new.value || !more || is_ours(new.name)) {
+		const char *why = new.name &&is_ours(new.name)
+					  ? "the exporter sets that header itself"
+					  : "its value is not percent-encoded text";
+
+		free(new.name);
+		free(new.value);
+		return why;
+	}
+	for (size_t i = 0; i < *n_headers; i++)
+		if (!strcasecmp(more[i].name, new.name)) {
+			free(more[i].name);
+			free(more[i].value);
+			more[i] = new;
+			return NULL;
+		}
+	more[(*n_headers)++] = new;
+	return NULL;
+}
+
+static void free_headers(struct otlp_header *headers, size_t n_headers)
+{
+	for (size_t i = 0; i < n_headers; i++) {
+		free(headers[i].name);
+		free(headers[i].value);
+	}
+	free(headers);
+}
+
+/* @name is NULL when warnings have been given before. */
+static void read_headers(const char *name, const char *value, struct otlp_header **headers,
+			 size_t *n_headers)
+{
+	for (unsigned int number = 1; *value; number++) {
+		size_t len = strcspn(value, ",");
+		const char *pair = value, *why;
+		size_t pair_len = len;
+
+		trim(&pair, &pair_len);
+		why = pair_len ? add_header(pair, pair_len, headers, n_headers) : NULL;
+		/* By its number, since the text may be a secret. */
+		if (why && name)
+			warn("%s: entry %u is ignored: %s", name, number, why);
+		value += len + (value[len] == ',');
+	}
+}
+
+static bool valid_headers(const char *name, const char *value)
+{
+	struct otlp_header *headers = NULL;
+	size_t n_headers = 0;
+
+	read_headers(name, value, &headers, &n_headers);
+	free_headers(headers, n_headers);
+	return true;
+}
+
+static const struct {
+	const char *name;
+	bool (*valid)(const char *name, const char *value);
+} options[OPTIONS] = {
+	[ENDPOINT] = {"ENDPOINT", valid_endpoint},
+	[PROTOCOL] = {"PROTOCOL", valid_protocol},
+	[HEADERS] = {"HEADERS", valid_headers},
+	[COMPRESSION] = {"COMPRESSION", valid_compression},
+	[TIMEOUT] = {"TIMEOUT", valid_timeout},
+	[CERTIFICATE] = {"CERTIFICATE", valid_file},
+	[CLIENT_KEY] = {"CLIENT_KEY", valid_file},
+	[CLIENT_CERTIFICATE] = {"CLIENT_CERTIFICATE", valid_file},
+};
+
+/* --- from variables to endpoints ------------------------------------------------ */
+
+/* One variable as found: @name is which one, @value is NULL when it is not set. */
+struct variable {
+	char name[NAME_MAX_LEN];
+	const char *value;
+};
+
+static void read_variables(const char *infix, struct variable variables[OPTIONS])
+{
+	for (int option = 0; option < OPTIONS; option++) {
+		struct variable *variable = &variables[option];
+
+		snprintf(variable->name, sizeof(variable->name), PREFIX "%s%s", infix,
+			 options[option].name);
+		variable->value = getenv(variable->name);
+		if (variable->value && !*variable->value)
+			variable->value = NULL;
+		if (variable->value && !options[option].valid(variable->name, variable->value))
+			variable->value = NULL;
+	}
+}
+
+/* The path goes before a query; a fragment never goes to a server. */
+static char *join(const char *base, const char *path)
+{
+	size_t len = strcspn(base, "?#");
+	size_t query = base[len] == '?' ? strcspn(base + len, "#") : 0;
+	bool slash = len && base[len - 1] == '/';
+	char *url;
+
+	if (asprintf(&url, "%.*s%s%s%.*s", (int)len, base, slash ? "" : "/", path, (int)query,
+		     base + len) < 0)
+		return NULL;
+	return url;
+}
+
+/* A URL without what may be a secret: user, password, query. */
+static char *label_of(const char *url)
+{
+	size_t len = strcspn(url, "?#"), scheme = strcspn(url, ":") + 3;
+	size_t authority = scheme + strcspn(url + scheme, "/?#");
+	size_t host = scheme;
+	char *label;
+
+	for (size_t i = scheme; i < authority; i++)
+		if (url[i] == '@')
+			host = i + 1;
+	if (asprintf(&label, "%.*s%.*s%s", (int)scheme, url, (int)(len - host), url + host,
+		     len == authority ? "/" : "") < 0)
+		return NULL;
+	return label;
+}
+
+static int set_file(const struct variable *variable, bool used, char **file)
+{
+	if (!variable->value)
+		return 0;
+	if (used && access(variable->value, R_OK))
+		return fail(errno == EACCES ? EXIT_PERMISSION : EXIT_USAGE, "%s=%s: %s",
+			    variable->name, variable->value, strerror(errno));
+	*file = strdup(variable->value);
+	return *file ? 0 : fail(EXIT_INTERNAL, "no memory");
+}
+
+static int endpoint__set(enum signal_kind kind, const struct variable all[OPTIONS],
+			 const struct variable own[OPTIONS], struct otlp_endpoint *endpoint)
+{
+	const struct variable *v[OPTIONS];
+	bool tls;
+	int code;
+
+	for (int option = 0; option < OPTIONS; option++)
+		v[option] = own[option].value ? &own[option] : &all[option];
+
+	endpoint->url = own[ENDPOINT].value
+				? strdup(own[ENDPOINT].value)
+				: join(all[ENDPOINT].value ?: DEFAULT_ENDPOINT, signals[kind].path);
+	endpoint->label = endpoint->url ? label_of(endpoint->url) : NULL;
+	if (!endpoint->label)
+		return fail(EXIT_INTERNAL, "no memory");
+	endpoint->timeout_ms =
+		v[TIMEOUT]->value ? strtol(v[TIMEOUT]->value, NULL, 10) : DEFAULT_TIMEOUT_MS;
+	endpoint->gzip = v[COMPRESSION]->value && !strcasecmp(v[COMPRESSION]->value, "gzip");
+	endpoint->json = v[PROTOCOL]->value && !strcasecmp(v[PROTOCOL]->value, "http/json");
+	endpoint->grpc = v[PROTOCOL]->value && !strcasecmp(v[PROTOCOL]->value, "grpc");
+	if (v[HEADERS]->value)
+		read_headers(NULL, v[HEADERS]->value, &endpoint->headers, &endpoint->n_headers);
+	/*
+	 * Metrics are what every exporter sends, those about itself at least. Another
+	 * signal's gRPC is no reason to send none: it is refused when it is to be sent.
+	 */
+	if (endpoint->grpc && kind == SIGNAL_METRICS)
+		return fail(EXIT_USAGE, "%s=%s: OTLP/gRPC is not built in yet: use http/protobuf",
+			    v[PROTOCOL]->name, v[PROTOCOL]->value);
+
+	tls = !strncasecmp(endpoint->url, "https:", 6);
+	code = set_file(v[CERTIFICATE], tls, &endpoint->certificate);
+	code = code ?: set_file(v[CLIENT_KEY], tls, &endpoint->client_key);
+	return code ?: set_file(v[CLIENT_CERTIFICATE], tls, &endpoint->client_certificate);
+}
+
+int otlp_endpoints__read(struct otlp_endpoint endpoints[SIGNAL_KINDS])
+{
+	struct variable all[OPTIONS], own[OPTIONS];
+	int code = 0;
+
+	memset(endpoints, 0, SIGNAL_KINDS * sizeof(*endpoints));
+	read_variables("", all);
+	for (int kind = 0; !code && kind < SIGNAL_KINDS; kind++) {
+		read_variables(signals[kind].infix, own);
+		code = endpoint__set(kind, all, own, &endpoints[kind]);
+	}
+	if (code)
+		otlp_endpoints__free(endpoints);
+	return code;
+}
+
+void otlp_endpoints__free(struct otlp_endpoint endpoints[SIGNAL_KINDS])
+{
+	for (int kind = 0; kind < SIGNAL_KINDS; kind++) {
+		struct otlp_endpoint *endpoint = &endpoints[kind];
+
+		free(endpoint->url);
+		free(endpoint->label);
+		free(endpoint->certificate);
+		free(endpoint->client_key);
+		free(endpoint->client_certificate);
+		free_headers(endpoint->headers, endpoint->n_headers);
+		*endpoint = (struct otlp_endpoint){0};
+	}
+}

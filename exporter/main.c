@@ -1,0 +1,511 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * otelbpf-exporter: pinned maps in, OTLP out.
+ *
+ * discover → describe → read → encode → deliver, once or at an interval. It holds
+ * no telemetry of its own: the kernel's maps are the queue, so a crash, a restart
+ * or a receiver that is away loses nothing; the next export tells all.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "collect.h"
+#include "deliver/output.h"
+#include "fail.h"
+#include "format/table.h"
+#include "otlp/metrics.h"
+#include "pins.h"
+#include "resource.h"
+
+#define OUTPUTS_MAX 8
+#define NS 1000000000ULL
+#define DEFAULT_INTERVAL_NS (60 * NS) /* OTEL_METRIC_EXPORT_INTERVAL's own default */
+#define DEFAULT_TIMEOUT_NS (30 * NS)  /* OTEL_METRIC_EXPORT_TIMEOUT's */
+
+struct settings {
+	const char *pin_dir;
+	const char *specs[OUTPUTS_MAX];
+	int n_specs;
+	const char *format;
+	bool once, verbose, table;
+	__u64 interval_ns, duration_ns, timeout_ns;
+	size_t limit;
+};
+
+struct exporter {
+	const struct settings *settings;
+	struct output *outputs[OUTPUTS_MAX];
+	bool failing[OUTPUTS_MAX];
+	int n_outputs;
+	struct collector *collector;
+	struct resources *resources;
+	struct metrics *metrics;
+	struct table_view *view;
+	__u64 last_ns, deadline_ns;
+	int lock_fd;
+	ino_t lock_inode;
+	/* of one export */
+	size_t points, bytes, requests;
+	bool undelivered;
+};
+
+static volatile bool stop;
+
+static void on_signal(int signal)
+{
+	(void)signal;
+	stop = true;
+}
+
+static __u64 clock_ns(clockid_t clock)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return now.tv_sec * NS + now.tv_nsec;
+}
+
+/* --- command line ---------------------------------------------------------- */
+
+static void help(FILE *out)
+{
+	fprintf(out,
+		"usage: otelbpf-exporter [OPTION]...\n"
+		"Ship what pinned BPF maps hold as OpenTelemetry metrics. Loads and attaches "
+		"nothing.\n"
+		"\n"
+		"  --once               export once and exit (beside a running exporter, too:\n"
+		"                       it reads and consumes nothing)\n"
+		"  --interval TIME      time between exports: 500ms, 10s, 1m (default: what\n"
+		"                       OTEL_METRIC_EXPORT_INTERVAL says, else 60s)\n"
+		"  --duration TIME      stop after this time, with a last export\n"
+		"  --output WHERE       otlp, file:PATH or stdout; may be repeated (default: "
+		"otlp)\n"
+		"  --format FORMAT      json, protobuf, or table (for a person, on stdout)\n"
+		"                       (default: json for file and stdout; for otlp what\n"
+		"                       OTEL_EXPORTER_OTLP_PROTOCOL says)\n"
+		"  --max-request BYTES  split requests above this size (default: 64 MiB for otlp)\n"
+		"  --pin-dir DIR        where the probes are pinned (default: " PIN_DIR_DEFAULT
+		")\n"
+		"  -q, --quiet          say nothing but errors\n"
+		"  -v, --verbose        a line for each export\n"
+		"  -h, --help           this text\n"
+		"      --version        version\n"
+		"\n"
+		"Where to send: OTEL_EXPORTER_OTLP_ENDPOINT (default http://localhost:4318) and "
+		"the\n"
+		"other OTEL_EXPORTER_OTLP_* variables; OTEL_RESOURCE_ATTRIBUTES, "
+		"OTEL_SERVICE_NAME.\n"
+		"\n"
+		"Exit codes: 0 done, 1 internal error, 2 usage, 3 permission, 4 kernel,\n"
+		"7 map operation, 8 export failed.\n");
+}
+
+static bool parse_time(const char *text, __u64 *ns)
+{
+	static const struct {
+		const char *unit;
+		double ns;
+	} units[] = {{"ms", 1e6}, {"s", 1e9}, {"", 1e9}, {"m", 60e9}, {"h", 3600e9}};
+	char *end;
+	double v = strtod(text, &end);
+
+	for (size_t i = 0; end != text && i < sizeof(units) / sizeof(units[0]); i++)
+		if (!strcmp(end, units[i].unit) && v > 0 && v * units[i].ns < 1e18) {
+			*ns = v * units[i].ns;
+			return *ns > 0;
+		}
+	return false;
+}
+
+/* Milliseconds, as the specification has them; what is no number is warned of and ignored. */
+static __u64 from_environment(const char *name, __u64 otherwise)
+{
+	const char *text = getenv(name);
+	char *end;
+	unsigned long ms;
+
+	if (!text || !text[0])
+		return otherwise;
+	errno = 0;
+	ms = strtoul(text, &end, 10);
+	if (errno || *end || text[0] < '0' || text[0] > '9' || !ms || ms > 1UL << 40) {
+		warn("%s is ignored: milliseconds are expected, not '%s'", name, text);
+		return otherwise;
+	}
+	return ms * 1000000ULL;
+}
+
+enum {
+	OPT_ONCE = 256,
+	OPT_INTERVAL,
+	OPT_DURATION,
+	OPT_OUTPUT,
+	OPT_FORMAT,
+	OPT_LIMIT,
+	OPT_PIN_DIR,
+	OPT_VERSION
+};
+
+static const struct option options[] = {
+	{"once", no_argument, NULL, OPT_ONCE},
+	{"interval", required_argument, NULL, OPT_INTERVAL},
+	{"duration", required_argument, NULL, OPT_DURATION},
+	{"output", required_argument, NULL, OPT_OUTPUT},
+	{"format", required_argument, NULL, OPT_FORMAT},
+	{"max-request", required_argument, NULL, OPT_LIMIT},
+	{"pin-dir", required_argument, NULL, OPT_PIN_DIR},
+	{"version", no_argument, NULL, OPT_VERSION},
+	{"quiet", no_argument, NULL, 'q'},
+	{"verbose", no_argument, NULL, 'v'},
+	{"help", no_argument, NULL, 'h'},
+	{NULL, 0, NULL, 0},
+};
+
+/* Return: -1 to go on, else an exit code. */
+static int parse_option(struct settings *settings, int option)
+{
+	char *end;
+
+	switch (option) {
+	case OPT_ONCE:
+		settings->once = true;
+		return -1;
+	case OPT_INTERVAL:
+		if (!parse_time(optarg, &settings->interval_ns))
+			return fail(EXIT_USAGE, "--interval '%s': a time such as 10s is expected",
+				    optarg);
+		return -1;
+	case OPT_DURATION:
+		if (!parse_time(optarg, &settings->duration_ns))
+			return fail(EXIT_USAGE, "--duration '%s': a time such as 60s is expected",
+				    optarg);
+		return -1;
+	case OPT_OUTPUT:
+		if (settings->n_specs == OUTPUTS_MAX)
+			return fail(EXIT_USAGE, "more than %d outputs", OUTPUTS_MAX);
+		settings->specs[settings->n_specs++] = optarg;
+		return -1;
+	case OPT_FORMAT:
+		settings->table = !strcmp(optarg, "table");
+		if (!settings->table && strcmp(optarg, "json") && strcmp(optarg, "protobuf"))
+			return fail(EXIT_USAGE,
+				    "--format '%s': json, protobuf or table is expected", optarg);
+		settings->format = optarg;
+		return -1;
+	case OPT_LIMIT:
+		settings->limit = strtoul(optarg, &end, 10);
+		if (*end || settings->limit < 16384)
+			return fail(EXIT_USAGE,
+				    "--max-request '%s': at least 16384 bytes are expected",
+				    optarg);
+		return -1;
+	case OPT_PIN_DIR:
+		settings->pin_dir = optarg;
+		return -1;
+	case OPT_VERSION:
+		printf("otelbpf-exporter %s %s\n", OTELBPF_VERSION, OTELBPF_COMMIT);
+		return EXIT_OK;
+	case 'q':
+		quiet = true;
+		return -1;
+	case 'v':
+		settings->verbose = true;
+		return -1;
+	case 'h':
+		help(stdout);
+		return EXIT_OK;
+	}
+	fprintf(stderr, "otelbpf-exporter --help tells the options\n");
+	return EXIT_USAGE;
+}
+
+static int parse_command_line(struct settings *settings, int argc, char **argv)
+{
+	const char *pin_dir = getenv("OTELBPF_PIN_DIR");
+	int option, code = -1;
+
+	*settings = (struct settings){
+		.pin_dir = pin_dir && pin_dir[0] ? pin_dir : PIN_DIR_DEFAULT,
+		.interval_ns = from_environment("OTEL_METRIC_EXPORT_INTERVAL", DEFAULT_INTERVAL_NS),
+		.timeout_ns = from_environment("OTEL_METRIC_EXPORT_TIMEOUT", DEFAULT_TIMEOUT_NS),
+	};
+	while (code < 0 && (option = getopt_long(argc, argv, "qvh", options, NULL)) >= 0)
+		code = parse_option(settings, option);
+	if (code >= 0)
+		return code;
+	if (optind < argc)
+		return fail(EXIT_USAGE, "'%s' is not expected; otelbpf-exporter --help",
+			    argv[optind]);
+	if (settings->table && settings->n_specs)
+		return fail(EXIT_USAGE, "--format table goes to stdout: leave out --output");
+	if (!settings->n_specs && !settings->table)
+		settings->specs[settings->n_specs++] = "otlp";
+	return -1;
+}
+
+/* --- owning the pin directory ------------------------------------------------ */
+
+/*
+ * One exporter owns a pin directory, by a lock on the directory itself, which ends
+ * with the process however that ends. The directory may come and go meanwhile.
+ *
+ * Return: 0 when it is ours; -ENOENT; -EWOULDBLOCK when it is another's; -errno.
+ */
+static int own(struct exporter *exporter)
+{
+	const char *dir = exporter->settings->pin_dir;
+	struct stat st;
+	int err;
+
+	if (stat(dir, &st))
+		return -errno;
+	if (exporter->lock_fd >= 0) {
+		if (exporter->lock_inode == st.st_ino)
+			return 0;
+		close(exporter->lock_fd);
+	}
+	exporter->lock_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (exporter->lock_fd < 0)
+		return -errno;
+	if (flock(exporter->lock_fd, LOCK_EX | LOCK_NB)) {
+		err = -errno;
+		close(exporter->lock_fd);
+		exporter->lock_fd = -1;
+		return err;
+	}
+	exporter->lock_inode = st.st_ino;
+	return 0;
+}
+
+/* --- one export ------------------------------------------------------------- */
+
+static int deliver(const struct pb *request, size_t points, void *ctx)
+{
+	struct exporter *exporter = ctx;
+
+	exporter->points += points;
+	exporter->bytes += request->len;
+	exporter->requests++;
+	if (exporter->view)
+		return table_view__add(exporter->view, request->data, request->len);
+	for (int i = 0; i < exporter->n_outputs; i++) {
+		struct delivery_report report = {0};
+		const char *name = output__name(exporter->outputs[i], SIGNAL_METRICS);
+		enum delivery result;
+
+		result = output__send(exporter->outputs[i], SIGNAL_METRICS, request->data,
+				      request->len, exporter->deadline_ns, &stop, &report);
+		if (result == DELIVERED) {
+			if (report.message[0])
+				warn("%s: %s", name, report.message);
+			if (exporter->failing[i])
+				inform("%s: delivered again, nothing was lost", name);
+			exporter->failing[i] = false;
+			continue;
+		}
+		warn("%s: not delivered (the kernel's maps keep it): %s", name, report.message);
+		exporter->failing[i] = true;
+		exporter->undelivered = true;
+	}
+	return 0;
+}
+
+/* Cumulative points may not end before they start, whatever the clock was set to. */
+static __u64 export_time(struct exporter *exporter)
+{
+	__u64 now = clock_ns(CLOCK_REALTIME);
+
+	if (now <= exporter->last_ns)
+		now = exporter->last_ns + 1;
+	exporter->last_ns = now;
+	return now;
+}
+
+static size_t request_limit(const struct exporter *exporter)
+{
+	size_t limit = exporter->settings->limit ? exporter->settings->limit : (size_t)-1 / 2;
+
+	for (int i = 0; i < exporter->n_outputs; i++)
+		if (output__limit(exporter->outputs[i]) < limit)
+			limit = output__limit(exporter->outputs[i]);
+	return limit;
+}
+
+/* Return: an exit code. */
+static int export_once(struct exporter *exporter, bool owner)
+{
+	__u64 start = clock_ns(CLOCK_MONOTONIC), read;
+	int maps, err, evicted = 0;
+
+	exporter->points = exporter->bytes = exporter->requests = 0;
+	exporter->undelivered = false;
+	exporter->deadline_ns = start + exporter->settings->timeout_ns;
+	resources__refresh(exporter->resources);
+	metrics__begin(exporter->metrics, export_time(exporter));
+	maps = collector__read(exporter->collector, exporter->resources, exporter->metrics);
+	if (maps < 0)
+		return fail(maps == -ENOMEM ? EXIT_INTERNAL : EXIT_MAP,
+			    "cannot read the maps below %s: %s", exporter->settings->pin_dir,
+			    strerror(-maps));
+	read = clock_ns(CLOCK_MONOTONIC);
+	err = metrics__emit(exporter->metrics, exporter->resources, request_limit(exporter),
+			    deliver, exporter);
+	if (err)
+		return fail(EXIT_INTERNAL, "cannot encode: %s", strerror(-err));
+	if (owner && !exporter->undelivered)
+		evicted = collector__evict(exporter->collector);
+	if (exporter->settings->verbose)
+		warn("%d maps, %zu points, %zu bytes in %zu requests; read %.1f ms, sent %.1f ms, "
+		     "%d "
+		     "entries evicted",
+		     maps, exporter->points, exporter->bytes, exporter->requests,
+		     (read - start) / 1e6, (clock_ns(CLOCK_MONOTONIC) - read) / 1e6, evicted);
+	if (exporter->view && table_view__print(exporter->view, stdout, 0))
+		return fail(EXIT_INTERNAL, "no memory");
+	if (!maps && exporter->settings->once)
+		return fail(EXIT_MAP, "nothing to export is pinned in %s: otelbpf load",
+			    exporter->settings->pin_dir);
+	return exporter->undelivered ? EXIT_EXPORT : EXIT_OK;
+}
+
+/* Sleep until @until or a signal; the signals are blocked but here and during exports. */
+static void sleep_until(__u64 until, const sigset_t *awake)
+{
+	__u64 now = clock_ns(CLOCK_MONOTONIC);
+	struct timespec time;
+
+	if (stop || now >= until)
+		return;
+	time.tv_sec = (until - now) / NS;
+	time.tv_nsec = (until - now) % NS;
+	ppoll(NULL, 0, &time, awake);
+}
+
+/* What keeps the owner from exporting now. Said once each time it changes. */
+static void report_state(int err, const char *dir)
+{
+	static int last;
+
+	if (err == last)
+		return;
+	if (err)
+		inform("%s: %s", dir,
+		       err == -ENOENT ? "not there yet, waiting for otelbpf load" : strerror(-err));
+	last = err;
+}
+
+static int run(struct exporter *exporter)
+{
+	const struct settings *settings = exporter->settings;
+	__u64 next = clock_ns(CLOCK_MONOTONIC), end = ~0ULL;
+	sigset_t stopping, awake;
+	int err, code;
+
+	sigemptyset(&stopping);
+	sigaddset(&stopping, SIGTERM);
+	sigaddset(&stopping, SIGINT);
+	if (settings->duration_ns)
+		end = next + settings->duration_ns;
+	for (;;) {
+		bool last = stop || clock_ns(CLOCK_MONOTONIC) >= end;
+
+		err = own(exporter);
+		if (err == -EWOULDBLOCK)
+			return fail(EXIT_MAP, "another exporter owns %s: stop it, or use --once",
+				    settings->pin_dir);
+		if (err == -EACCES || err == -EPERM)
+			return fail(EXIT_PERMISSION, "%s: %s", settings->pin_dir, strerror(-err));
+		report_state(err, settings->pin_dir);
+		if (!err) {
+			code = export_once(exporter, true);
+			if (code == EXIT_INTERNAL)
+				return code;
+		}
+		if (last)
+			return EXIT_OK;
+		do
+			next += settings->interval_ns;
+		while (next <= clock_ns(CLOCK_MONOTONIC));
+		sigprocmask(SIG_BLOCK, &stopping, &awake);
+		sleep_until(next < end ? next : end, &awake);
+		sigprocmask(SIG_SETMASK, &awake, NULL);
+	}
+}
+
+static int start(struct exporter *exporter)
+{
+	const struct settings *settings = exporter->settings;
+	int code;
+
+	for (; exporter->n_outputs < settings->n_specs; exporter->n_outputs++) {
+		exporter->outputs[exporter->n_outputs] =
+			output__open(settings->specs[exporter->n_outputs], settings->format, &code);
+		if (!exporter->outputs[exporter->n_outputs])
+			return code;
+	}
+	code = pins__check(settings->pin_dir);
+	if (code)
+		return code;
+	exporter->collector = collector__new(settings->pin_dir);
+	exporter->resources =
+		resources__new(getenv("OTEL_RESOURCE_ATTRIBUTES"), getenv("OTEL_SERVICE_NAME"));
+	exporter->metrics = metrics__new();
+	if (settings->table)
+		exporter->view = table_view__new();
+	if (!exporter->collector || !exporter->resources || !exporter->metrics ||
+	    (settings->table && !exporter->view))
+		return fail(EXIT_INTERNAL, "no memory");
+	return EXIT_OK;
+}
+
+static bool is_disabled(void)
+{
+	const char *disabled = getenv("OTEL_SDK_DISABLED");
+
+	return disabled && !strcasecmp(disabled, "true");
+}
+
+int main(int argc, char **argv)
+{
+	struct sigaction action = {.sa_handler = on_signal};
+	struct exporter exporter = {.lock_fd = -1};
+	struct settings settings;
+	int code;
+
+	code = parse_command_line(&settings, argc, argv);
+	if (code >= 0)
+		return code;
+	exporter.settings = &settings;
+	if (is_disabled()) {
+		inform("OTEL_SDK_DISABLED is set: nothing is exported");
+		return EXIT_OK;
+	}
+	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGINT, &action, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	code = start(&exporter);
+	if (!code)
+		code = settings.once || settings.table ? export_once(&exporter, false)
+						       : run(&exporter);
+	for (int i = 0; i < exporter.n_outputs; i++)
+		output__close(exporter.outputs[i]);
+	table_view__free(exporter.view);
+	metrics__free(exporter.metrics);
+	resources__free(exporter.resources);
+	collector__free(exporter.collector);
+	if (exporter.lock_fd >= 0)
+		close(exporter.lock_fd);
+	return code;
+}
