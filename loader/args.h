@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The command line, taken apart. */
+#ifndef OTELBPF_LOADER_ARGS_H
+#define OTELBPF_LOADER_ARGS_H
+
+#include <stdbool.h>
+
+/**
+ * struct args - options and arguments of one invocation
+ * @pin_dir:  where probes are pinned
+ * @json:     -j
+ * @verbose:  -v
+ * @replace:  load: drop what has another layout
+ * @deny:     filter: what is listed does not pass
+ * @children: filter: with what a process forks
+ * @set:      load: "PROBE.KEY=VALUE", @sets of them
+ * @probe:    filter: --probe, @probes of them
+ * @name:     what follows the command, @names of them
+ */
+struct args {
+	const char *pin_dir;
+	bool json, verbose, replace, deny, children;
+	const char **set, **probe;
+	char **name;
+	int sets, probes, names;
+};
+
+/** cmd_… - one command each; return an exit code */
+int cmd_check(const struct args *args);
+int cmd_load(const struct args *args);
+int cmd_options(const struct args *args);
+int cmd_status(const struct args *args);
+int cmd_filter(const struct args *args);
+int cmd_pause(const struct args *args);
+int cmd_resume(const struct args *args);
+int cmd_unload(const struct args *args);
+
+#endif

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* otelbpf load: open, set options, load, attach, pin; once for each probe, each in a child. */
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+
+#include "args.h"
+#include "cleanup.h"
+#include "guard.h"
+#include "hook.h"
+#include "kernel.h"
+#include "mapview.h"
+#include "object.h"
+#include "options.h"
+#include "stage.h"
+#include "tree.h"
+
+struct job {
+	const struct args *args;
+	const struct target *target;
+};
+
+static const char *key_of(const char *set, const char *probe)
+{
+	size_t len = strlen(probe);
+
+	return !strncmp(set, probe, len) && set[len] == '.' ? set + len + 1 : NULL;
+}
+
+static int apply_sets(const struct args *args, struct object *object, struct failure *failure)
+{
+	struct option_vars options;
+	int code = options__of(object, &options, failure);
+
+	for (int i = 0; i < args->sets && !code; i++) {
+		const char *key = key_of(args->set[i], object->target->probe);
+		char name[128];
+		size_t len = key ? strcspn(key, "=") : 0;
+
+		if (!key)
+			continue;
+		if (len >= sizeof(name)) {
+			code = failed(failure, EXIT_USAGE, "--set %s: no such option", args->set[i]);
+			break;
+		}
+		memcpy(name, key, len);
+		name[len] = '\0';
+		code = options__set(object, &options, name, key + len + 1, failure);
+	}
+	free(options.var);
+	return code;
+}
+
+static int check_hooks(const struct object *object, struct failure *failure)
+{
+	struct bpf_program *prog;
+
+	bpf_object__for_each_program(prog, object->obj) {
+		const char *section = bpf_program__section_name(prog);
+		struct failure why;
+
+		if (strlen(section) >= OTEL_SECTION_MAX ||
+		    strlen(bpf_program__name(prog)) >= OTEL_PROGRAM_NAME_MAX)
+			return failed(failure, EXIT_LOAD, "%s: the name or section of program %s is too long",
+				      object->target->path, bpf_program__name(prog));
+		if (bpf_program__autoload(prog) && hook__available(section, &why))
+			return failed(failure, why.code, "%s: program %s: %s", object->target->path,
+				      bpf_program__name(prog), why.line);
+	}
+	return 0;
+}
+
+static void report(const struct stage *stage)
+{
+	const struct object *object = stage->object;
+	struct bpf_program *prog;
+	struct bpf_map *map;
+	int progs = 0, maps = 0;
+	__u64 bytes = 0;
+
+	bpf_object__for_each_program(prog, object->obj)
+		if (bpf_program__fd(prog) >= 0) {
+			progs++;
+			bytes += mapview__memory(bpf_program__fd(prog));
+		}
+	bpf_object__for_each_map(map, object->obj)
+		if (bpf_map__fd(map) >= 0) {
+			maps++;
+			bytes += mapview__memory(bpf_map__fd(map));
+		}
+	if (stage->dropped[0])
+		inform("replaced %s: dropped %s", object->target->probe, stage->dropped);
+	inform("%s %s: %d programs, %d maps, %llu KiB, pinned in %s/%s%s",
+	       stage->keeps ? "upgraded" : "loaded", object->target->probe, progs, maps,
+	       (unsigned long long)bytes / 1024, stage->args->pin_dir, object->target->probe,
+	       stage->keeps && stage->old.meta.state == OTEL_STATE_PAUSED ?
+		       " (still paused: otelbpf resume)" :
+		       "");
+}
+
+static int load_one(void *arg, struct json_object *result)
+{
+	const struct job *job = arg;
+	struct stage stage = {.lock = -1, .old.lock = -1};
+	struct failure failure = {};
+	struct bpf_map *programs;
+	struct object object;
+	int code;
+
+	(void)result;
+	code = object__open(&object, job->target, &failure);
+	if (!code)
+		code = apply_sets(job->args, &object, &failure);
+	if (!code)
+		code = check_hooks(&object, &failure);
+	if (!code) {
+		programs = bpf_object__find_map_by_name(object.obj, "programs");
+		bpf_map__set_max_entries(programs, object__programs(&object));
+		code = stage__begin(&stage, job->args, &object, &failure);
+	}
+	if (!code)
+		code = stage__fill(&stage, &failure);
+	if (!code)
+		code = stage__commit(&stage, &failure);
+	if (code)
+		fail(code, "%s", failure.line);
+	else
+		report(&stage);
+	stage__end(&stage);
+	object__close(&object);
+	return code;
+}
+
+static int check_sets(const struct args *args, const struct target *targets, int n)
+{
+	for (int i = 0; i < args->sets; i++) {
+		const char *set = args->set[i];
+		bool found = false;
+
+		if (!strchr(set, '=') || !memchr(set, '.', strcspn(set, "=")))
+			return fail(EXIT_USAGE, "--set wants PROBE.KEY=VALUE, not '%s'", set);
+		for (int j = 0; j < n && !found; j++)
+			found = key_of(set, targets[j].probe);
+		if (!found)
+			return fail(EXIT_USAGE, "--set %s: probe '%.*s' is not among those to load",
+				    set, (int)strcspn(set, "."), set);
+	}
+	return 0;
+}
+
+int cmd_load(const struct args *args)
+{
+	_cleanup_free_ struct target *targets = NULL;
+	struct failure failure;
+	int n, code, first = 0;
+
+	code = targets__find(args->name, args->names, &targets, &n);
+	if (!code)
+		code = check_sets(args, targets, n);
+	if (code)
+		return code;
+	if (kernel__check(&failure))
+		return fail(failure.code, "%s", failure.line);
+	code = pins__check(args->pin_dir);
+	for (int i = 0; i < n && !code; i++) {
+		struct job job = {args, &targets[i]};
+
+		code = guard__run(load_one, &job, NULL);
+		if (code)
+			tree__clean(args->pin_dir, targets[i].probe);
+		if (guard__signal())
+			return fail(EXIT_INTERNAL, "interrupted: %s is as it was", targets[i].probe);
+		if (code < 0)
+			code = fail(EXIT_LOAD, "%s is corrupt: it crashes the BPF library (%s)",
+				    targets[i].path, strsignal(-code));
+		/* One bad probe does not keep the others from being loaded. */
+		first = first ? first : code;
+		code = 0;
+	}
+	return code ? code : first;
+}

@@ -1,0 +1,363 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* otelbpf status: what is loaded and how it does. */
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "args.h"
+#include "cleanup.h"
+#include "fail.h"
+#include "hook.h"
+#include "links.h"
+#include "mapview.h"
+#include "path.h"
+#include "pins.h"
+#include "probe.h"
+#include "report.h"
+#include "table.h"
+#include "tagged.h"
+
+#define LOSS_ATTRIBUTE "otelbpf.loss.reason"
+#define NS 1000000000ULL
+
+/* --- finding out --------------------------------------------------------------- */
+
+static bool stats_enabled(void)
+{
+	char line[8];
+
+	return !path__read_line("/proc/sys/kernel/bpf_stats_enabled", line, sizeof(line)) &&
+	       line[0] == '1';
+}
+
+static const char *state_of(const struct probe *probe)
+{
+	int links = links__count(probe->dir), wanted = 0;
+	const struct hook *hook;
+	const char *target;
+
+	for (int i = 0; i < probe->programs; i++) {
+		hook = hook__find(probe->program[i].section, &target);
+		wanted += hook && hook__attaches(hook);
+	}
+	switch (probe->meta.state) {
+	case OTEL_STATE_PAUSED:
+		return "paused";
+	case OTEL_STATE_RUNNING:
+		return links >= wanted ? "running" : "not attached";
+	default:
+		return "not attached";
+	}
+}
+
+static void add_programs(const struct probe *probe, struct json_object *report, __u64 *memory)
+{
+	struct json_object *list = report__list(report, "programs");
+	bool stats = stats_enabled();
+	char path[PATH_MAX];
+
+	for (int i = 0; i < probe->programs; i++) {
+		const struct otel_program *program = &probe->program[i];
+		struct json_object *item = report__item(list);
+		struct bpf_prog_info info = {};
+		__u32 len = sizeof(info);
+		_cleanup_fd_ int fd = -1, link = -1;
+
+		report__text(item, "program", program->name);
+		report__text(item, "hook", program->section[0] ? program->section : NULL);
+		if (!path__format(path, "%s/link/%s", probe->dir, program->name))
+			link = bpf_obj_get(path);
+		report__bool(item, "attached", link >= 0);
+		if (path__format(path, "%s/prog/%s", probe->dir, program->name))
+			continue;
+		fd = bpf_obj_get(path);
+		if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &len))
+			continue;
+		report__number(item, "id", info.id);
+		report__number(item, "instructions", info.xlated_prog_len / 8);
+		report__number(item, "memory", mapview__memory(fd));
+		*memory += mapview__memory(fd);
+		if (!stats)
+			continue;
+		report__number(item, "runs", info.run_cnt);
+		report__number(item, "mean_ns", info.run_cnt ? info.run_time_ns / info.run_cnt : 0);
+		report__number(item, "recursion_misses", info.recursion_misses);
+	}
+	report__bool(report, "statistics", stats);
+}
+
+/* One member that counts losses: where it is, and its sum over entries and CPUs. */
+struct loss {
+	const struct mapview *view;
+	__u32 offset, size;
+	__u64 sum;
+};
+
+static int add_loss(const void *key, const void *value, void *arg)
+{
+	struct loss *loss = arg;
+	const char *at = (const char *)value + loss->offset;
+	size_t stride = (loss->view->info.value_size + 7) / 8 * 8;
+	size_t copies = mapview__is_percpu(loss->view) ?
+				mapview__value_bytes(loss->view) / stride :
+				1;
+
+	(void)key;
+	for (; copies--; at += stride) {
+		__u64 wide = 0;
+		__u32 narrow = 0;
+
+		if (loss->size == sizeof(wide))
+			memcpy(&wide, at, sizeof(wide));
+		else
+			memcpy(&narrow, at, sizeof(narrow));
+		loss->sum += wide + narrow;
+	}
+	return 0;
+}
+
+/* A member is a loss if its tags give it a constant attribute "otelbpf.loss.reason". */
+static const char *loss_reason(const struct mapview *view, __u32 type, int member)
+{
+	const struct tag *tag = NULL;
+
+	while ((tag = tagged__next(view->tagged, type, member, tag)))
+		if (!strcmp(tag->word, "with") && tag->args == 2 &&
+		    !strcmp(tag->arg[0], LOSS_ATTRIBUTE))
+			return tag->arg[1];
+	return NULL;
+}
+
+static void add_losses(const struct mapview *view, struct json_object *losses)
+{
+	int id = view->btf ? btf__resolve_type(view->btf, view->info.btf_value_type_id) : -1;
+	const struct btf_type *type = id > 0 ? btf__type_by_id(view->btf, id) : NULL;
+
+	if (!type || !btf_is_struct(type) || !view->var ||
+	    !tagged__find(view->tagged, view->var, -1, "metrics"))
+		return;
+	for (int i = 0; i < btf_vlen(type); i++) {
+		const struct btf_member *member = &btf_members(type)[i];
+		const char *reason = loss_reason(view, id, i);
+		struct loss loss = {.view = view, .offset = member->offset / 8};
+
+		if (!reason)
+			continue;
+		loss.size = btf__resolve_size(view->btf, member->type);
+		if ((loss.size != 4 && loss.size != 8) ||
+		    loss.offset + loss.size > view->info.value_size ||
+		    mapview__each(view, add_loss, &loss) < 0)
+			continue;
+		report__number(losses, reason, report__get_number(losses, reason) + loss.sum);
+	}
+}
+
+static void add_maps(const struct probe *probe, struct json_object *report, __u64 *memory)
+{
+	struct json_object *list = report__list(report, "maps");
+	struct json_object *losses = report__object(report, "losses");
+	_cleanup_names_ char **names = NULL;
+	char maps[PATH_MAX], path[PATH_MAX];
+
+	if (path__format(maps, "%s/map", probe->dir) || pins__list(maps, &names) < 0)
+		return;
+	for (char **name = names; name && *name; name++) {
+		struct json_object *item = report__item(list);
+		_cleanup_view_ struct mapview view = {.fd = -1};
+		__u64 bytes;
+		long entries;
+
+		report__text(item, "map", *name);
+		if (path__format(path, "%s/%s", maps, *name) || mapview__open(&view, path)) {
+			report__text(item, "error", strerror(errno));
+			continue;
+		}
+		entries = mapview__each(&view, NULL, NULL);
+		bytes = mapview__memory(view.fd);
+		report__number(item, "id", view.info.id);
+		report__text(item, "type", mapview__type_name(view.info.type));
+		if (entries >= 0)
+			report__number(item, "entries", entries);
+		report__number(item, "capacity", view.info.max_entries);
+		report__number(item, "memory", bytes);
+		*memory += bytes;
+		add_losses(&view, losses);
+	}
+}
+
+static const char *utc(__u64 realtime_ns, char text[32])
+{
+	time_t seconds = realtime_ns / NS;
+	struct tm tm;
+
+	strftime(text, 32, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&seconds, &tm));
+	return text;
+}
+
+static struct json_object *describe(const struct probe *probe)
+{
+	struct json_object *report = json_object_new_object();
+	struct timespec now;
+	__u64 memory = 0;
+	char text[32];
+
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	report__text(report, "probe", probe->name);
+	report__text(report, "state", state_of(probe));
+	report__text(report, "loaded_at", utc(probe->meta.load_realtime_ns, text));
+	report__number(report, "uptime_ns",
+		       now.tv_sec * NS + now.tv_nsec - probe->meta.load_boottime_ns);
+	report__text(report, "version", probe->meta.version);
+	report__text(report, "object", probe->meta.object);
+	report__text(report, "options", probe->meta.options);
+	add_programs(probe, report, &memory);
+	add_maps(probe, report, &memory);
+	report__number(report, "memory", memory);
+	return report;
+}
+
+/* --- showing -------------------------------------------------------------------- */
+
+static const char *duration(__u64 ns, char text[48])
+{
+	unsigned int s = ns / NS, days = s / 86400, hours = s / 3600 % 24, minutes = s / 60 % 60;
+
+	if (days)
+		snprintf(text, 48, "%ud %uh", days, hours);
+	else if (hours)
+		snprintf(text, 48, "%uh %um", hours, minutes);
+	else if (minutes)
+		snprintf(text, 48, "%um %us", minutes, s % 60);
+	else
+		snprintf(text, 48, "%us", s);
+	return text;
+}
+
+static void print_programs(struct json_object *report)
+{
+	bool stats = report__get_bool(report, "statistics");
+	struct table *table = table__new(stats ? "PROGRAM|HOOK|>RUNS|>MEAN" : "PROGRAM|HOOK");
+	struct json_object *item;
+
+	for (size_t i = 0; (item = report__nth(report, "programs", i)); i++) {
+		const char *hook = report__get_text(item, "hook");
+
+		hook = hook[0] ? hook : "(not loaded)";
+		if (stats)
+			table__add(table,
+				   "%s" TABLE_CELL "%s" TABLE_CELL "%" PRIu64 TABLE_CELL
+				   "%" PRIu64 " ns",
+				   report__get_text(item, "program"), hook,
+				   report__get_number(item, "runs"),
+				   report__get_number(item, "mean_ns"));
+		else
+			table__add(table, "%s" TABLE_CELL "%s", report__get_text(item, "program"),
+				   hook);
+	}
+	table__print(table);
+	if (!stats)
+		printf("  (run counts and times: sysctl kernel.bpf_stats_enabled=1)\n");
+}
+
+static void print_maps(struct json_object *report)
+{
+	struct table *table = table__new("MAP|TYPE|>ENTRIES|>CAPACITY|>MEMORY");
+	struct json_object *item;
+	char bytes[BYTES_TEXT];
+
+	for (size_t i = 0; (item = report__nth(report, "maps", i)); i++)
+		table__add(table,
+			   "%s" TABLE_CELL "%s" TABLE_CELL "%s" TABLE_CELL "%" PRIu64 TABLE_CELL
+			   "%s",
+			   report__get_text(item, "map"),
+			   report__has(item, "error") ? report__get_text(item, "error") :
+							report__get_text(item, "type"),
+			   report__has(item, "entries") ? report__get_text(item, "entries") : "-",
+			   report__get_number(item, "capacity"),
+			   table__bytes(report__get_number(item, "memory"), bytes));
+	table__print(table);
+}
+
+static void print_losses(struct json_object *report)
+{
+	struct json_object *losses = json_object_object_get(report, "losses");
+	int n = 0;
+
+	printf("  losses:");
+	json_object_object_foreach(losses, reason, count)
+	{
+		__u64 lost = json_object_get_uint64(count);
+
+		printf("%s %s %s%" PRIu64 "%s", n++ ? "," : "", reason,
+		       lost ? table__mood(MOOD_CARE) : "", (uint64_t)lost,
+		       lost ? table__plain() : "");
+	}
+	printf("%s\n", n ? "" : " none are counted");
+}
+
+static void print_one(struct json_object *report, bool first)
+{
+	const char *state = report__get_text(report, "state");
+	const char *options = report__get_text(report, "options");
+	enum mood mood = !strcmp(state, "running") ? MOOD_GOOD :
+			 !strcmp(state, "paused")  ? MOOD_CARE :
+						     MOOD_BAD;
+	char up[48], bytes[BYTES_TEXT];
+
+	printf("%s%s  %s%s%s  up %s since %s  version %s  memory %s%s%s\n", first ? "" : "\n",
+	       report__get_text(report, "probe"), table__mood(mood), state, table__plain(),
+	       duration(report__get_number(report, "uptime_ns"), up),
+	       report__get_text(report, "loaded_at"), report__get_text(report, "version"),
+	       table__bytes(report__get_number(report, "memory"), bytes),
+	       options[0] ? "  options " : "", options);
+	print_programs(report);
+	print_maps(report);
+	print_losses(report);
+}
+
+int cmd_status(const struct args *args)
+{
+	_cleanup_json_ struct json_object *report = json_object_new_object();
+	struct json_object *probes = report__list(report, "probes");
+	_cleanup_names_ char **names = NULL;
+	int first = 0, shown = 0, code = pins__check(args->pin_dir);
+	char bytes[BYTES_TEXT];
+	__u64 memory = 0;
+
+	if (!code)
+		code = probe__names(args, &names);
+	if (code)
+		return code;
+	for (char **name = names; name && *name; name++) {
+		struct json_object *one;
+		struct failure failure;
+		struct probe probe;
+
+		code = probe__open(&probe, args->pin_dir, *name, &failure);
+		if (code) {
+			fail(code, "%s", failure.line);
+			first = first ? first : code;
+			continue;
+		}
+		one = describe(&probe);
+		probe__close(&probe);
+		json_object_array_add(probes, one);
+		memory += report__get_number(one, "memory");
+		if (!args->json)
+			print_one(one, !shown);
+		shown++;
+	}
+	report__text(report, "pin_dir", args->pin_dir);
+	report__number(report, "memory", memory);
+	if (args->json)
+		report__print(report);
+	else if (shown > 1)
+		printf("\nall %d probes: %s\n", shown, table__bytes(memory, bytes));
+	else if (!shown && !first)
+		inform("no probe is loaded in %s", args->pin_dir);
+	return first;
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * How a section attaches. By section name and program descriptor alone, so that
+ * what is pinned can be attached again without its object.
+ */
+#ifndef OTELBPF_LOADER_HOOK_H
+#define OTELBPF_LOADER_HOOK_H
+
+#include <stdbool.h>
+
+#include "failure.h"
+
+/** struct hook - one kind of section. Opaque. */
+struct hook;
+
+/**
+ * hook__find - the kind of a section
+ * @section: as in SEC(), without a leading '?'
+ * @target:  set to what follows the kind's prefix
+ *
+ * Return: the hook, or NULL if we cannot attach such a program.
+ */
+const struct hook *hook__find(const char *section, const char **target);
+
+/** hook__attaches - false for programs that are pinned but run on demand only, as iter/ */
+bool hook__attaches(const struct hook *hook);
+
+/**
+ * hook__available - whether this kernel has what a section attaches to
+ * @section: the section
+ * @failure: why not
+ *
+ * Nothing of the probe runs: at most an empty program is loaded.
+ *
+ * Return: 0, EXIT_KERNEL, EXIT_PERMISSION, or EXIT_ATTACH for an unknown kind.
+ */
+int hook__available(const char *section, struct failure *failure);
+
+/**
+ * hook__attach - attach a loaded program
+ * @section: its section
+ * @prog:    descriptor of the program
+ * @failure: filled on failure
+ *
+ * Return: a BPF link's descriptor, or -1.
+ */
+int hook__attach(const char *section, int prog, struct failure *failure);
+
+#endif

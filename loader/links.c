@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "links.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "grace.h"
+#include "hook.h"
+#include "path.h"
+#include "pins.h"
+#include "tree.h"
+
+#define DETACH_WAIT_US 2000000
+#define DETACH_STEP_US 500
+
+struct links {
+	int n;
+	struct {
+		int fd;
+		__u32 id;
+	} link[];
+};
+
+static bool attaches(const struct attachable *prog)
+{
+	const char *target;
+	const struct hook *hook = hook__find(prog->section, &target);
+
+	return prog->section[0] && (!hook || hook__attaches(hook));
+}
+
+int links__attach(const char *dir, const struct attachable *list, int n, struct failure *failure)
+{
+	_cleanup_free_ int *fds = malloc((n + 1) * sizeof(*fds));
+	int attached = 0, code = 0, err;
+
+	if (!fds)
+		return failed(failure, EXIT_INTERNAL, "no memory");
+	/* Attach all first, pin then: what is measured together begins together. */
+	for (; attached < n && !code; attached++) {
+		fds[attached] = -1;
+		if (!attaches(&list[attached]))
+			continue;
+		fds[attached] = hook__attach(list[attached].section, list[attached].fd, failure);
+		if (fds[attached] < 0)
+			code = failure->code;
+	}
+	for (int i = 0; i < n && !code; i++) {
+		err = fds[i] < 0 ? 0 : tree__pin(fds[i], "%s/link/%s", dir, list[i].name);
+		if (err)
+			code = failed(failure, EXIT_MAP, "cannot pin the link of %s below %s: %s",
+				      list[i].name, dir, failure__reason(err));
+	}
+	for (int i = 0; i < attached; i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+	if (code)
+		links__drop(links__release(dir));
+	return code;
+}
+
+struct links *links__release(const char *dir)
+{
+	char links_dir[PATH_MAX], path[PATH_MAX];
+	_cleanup_names_ char **names = NULL;
+	struct links *links;
+	int n, err;
+
+	err = path__format(links_dir, "%s/link", dir);
+	n = err ? err : pins__list(links_dir, &names);
+	if (n < 0) {
+		errno = -n;
+		return NULL;
+	}
+	links = calloc(1, sizeof(*links) + n * sizeof(links->link[0]));
+	if (!links)
+		return NULL;
+	for (int i = 0; i < n; i++) {
+		struct bpf_link_info info = {};
+		__u32 len = sizeof(info);
+		int fd;
+
+		if (path__format(path, "%s/%s", links_dir, names[i]))
+			continue;
+		fd = bpf_obj_get(path);
+		if (fd >= 0) {
+			bpf_obj_get_info_by_fd(fd, &info, &len);
+			links->link[links->n].fd = fd;
+			links->link[links->n++].id = info.id;
+		}
+		if (unlink(path)) {
+			err = errno;
+			links__drop(links);
+			errno = err;
+			return NULL;
+		}
+	}
+	/* Up to 6.12 an unlinked pin gives its reference back only after a grace period. */
+	if (n)
+		grace__period();
+	return links;
+}
+
+static bool is_gone(__u32 id)
+{
+	int fd = bpf_link_get_fd_by_id(id);
+
+	if (fd >= 0)
+		close(fd);
+	return fd < 0;
+}
+
+void links__drop(struct links *links)
+{
+	if (!links)
+		return;
+	for (int i = 0; i < links->n; i++)
+		close(links->link[i].fd);
+	/*
+	 * Normally they are gone by now. Not so while the grace period's callbacks are
+	 * late, or somebody else (bpftool) holds a link: wait a little.
+	 */
+	for (int i = 0; i < links->n; i++)
+		for (int waited = 0; links->link[i].id && !is_gone(links->link[i].id) &&
+				     waited < DETACH_WAIT_US;
+		     waited += DETACH_STEP_US)
+			usleep(DETACH_STEP_US);
+	free(links);
+}
+
+int links__count(const char *dir)
+{
+	_cleanup_names_ char **names = NULL;
+	char path[PATH_MAX];
+	int err = path__format(path, "%s/link", dir);
+
+	return err ? err : pins__list(path, &names);
+}

@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* otelbpf: the command line. */
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "args.h"
+#include "cleanup.h"
+#include "fail.h"
+#include "guard.h"
+#include "log.h"
+#include "pins.h"
+
+/* Room for PIN_DIR/PROBE/map/NAME in PATH_MAX whatever the names. */
+#define PIN_DIR_MAX 1024
+
+enum accepts {
+	ACCEPT_JSON = 1 << 0,
+	ACCEPT_SET = 1 << 1,
+	ACCEPT_FILTER = 1 << 2,
+};
+
+struct command {
+	const char *name;
+	int (*run)(const struct args *args);
+	unsigned int accepts;
+	const char *usage;
+	const char *summary;
+	const char *help;
+};
+
+static const struct command commands[] = {
+	{"check", cmd_check, ACCEPT_JSON, "[-j] [PROBE|FILE.bpf.o]...",
+	 "what this kernel offers each probe, and why not where not",
+	 "Tries to load every program of the probes named (default: all installed) without\n"
+	 "attaching or pinning anything.\n"},
+	{"load", cmd_load, ACCEPT_SET,
+	 "[PROBE|FILE.bpf.o]... [--set PROBE.KEY=VALUE]... [--replace]",
+	 "load, attach and pin probes (default: all installed)",
+	 "Over a probe that is loaded already: maps of the same layout are kept and only the\n"
+	 "programs are replaced; another layout is refused, unless --replace drops it.\n"},
+	{"options", cmd_options, ACCEPT_JSON, "[-j] [PROBE|FILE.bpf.o]...",
+	 "what --set can change: range, unit, default, help", ""},
+	{"status", cmd_status, ACCEPT_JSON, "[-j] [PROBE]...",
+	 "what is loaded: programs, hooks, maps, losses, memory", ""},
+	{"filter", cmd_filter, ACCEPT_JSON | ACCEPT_FILTER,
+	 "add|del KIND VALUE... | list [-j] | clear [KIND] [--probe PROBE]... [--deny] [--children]",
+	 "what is measured, changed while it runs",
+	 "KIND is cgroup (a path or an id, with all below it), pid, comm, uid, or the kind of a\n"
+	 "probe's own filter, for instance one of system calls. Kinds are judged one by one and\n"
+	 "all must pass. Without --probe: every loaded probe that has such a filter.\n"},
+	{"pause", cmd_pause, 0, "[PROBE]...", "detach programs; maps and filters stay", ""},
+	{"resume", cmd_resume, 0, "[PROBE]...", "attach them again", ""},
+	{"unload", cmd_unload, 0, "[PROBE]...", "remove probes and all they counted (default: all)", ""},
+};
+
+enum { OPT_PIN_DIR = 256, OPT_SET, OPT_REPLACE, OPT_PROBE, OPT_DENY, OPT_CHILDREN, OPT_VERSION };
+
+static const struct choice {
+	struct option option;
+	unsigned int needs; /* 0: every command */
+	const char *arg, *help;
+} choices[] = {
+	{{"json", no_argument, NULL, 'j'}, ACCEPT_JSON, "", "machine-readable output"},
+	{{"set", required_argument, NULL, OPT_SET}, ACCEPT_SET, " PROBE.KEY=VALUE",
+	 "an option, or MAP.max_entries; see otelbpf options"},
+	{{"replace", no_argument, NULL, OPT_REPLACE}, ACCEPT_SET, "",
+	 "drop what is loaded if its layout differs"},
+	{{"probe", required_argument, NULL, OPT_PROBE}, ACCEPT_FILTER, " PROBE",
+	 "only this probe's filter"},
+	{{"deny", no_argument, NULL, OPT_DENY}, ACCEPT_FILTER, "", "what is listed does not pass"},
+	{{"children", no_argument, NULL, OPT_CHILDREN}, ACCEPT_FILTER, "",
+	 "pid: with its present and future descendants"},
+	{{"pin-dir", required_argument, NULL, OPT_PIN_DIR}, 0, " DIR",
+	 "where probes are pinned (or $OTELBPF_PIN_DIR; " PIN_DIR_DEFAULT ")"},
+	{{"verbose", no_argument, NULL, 'v'}, 0, "", "libbpf's and the verifier's log on stderr"},
+	{{"quiet", no_argument, NULL, 'q'}, 0, "", "only errors on stderr"},
+	{{"help", no_argument, NULL, 'h'}, 0, "", ""},
+	{{"version", no_argument, NULL, OPT_VERSION}, 0, "", ""},
+};
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static void print_choices(unsigned int accepts)
+{
+	for (size_t i = 0; i < COUNT(choices); i++) {
+		const struct choice *choice = &choices[i];
+		char left[64], brief[8] = "    ";
+
+		if ((choice->needs && !(choice->needs & accepts)) || !choice->help[0])
+			continue;
+		if (choice->option.val < 256)
+			snprintf(brief, sizeof(brief), "-%c, ", choice->option.val);
+		snprintf(left, sizeof(left), "%s--%s%s", brief, choice->option.name, choice->arg);
+		printf("  %-28s %s\n", left, choice->help);
+	}
+}
+
+static void print_help(const struct command *command)
+{
+	if (command) {
+		printf("Usage: otelbpf %s %s\n\n%c%s.\n%s\n", command->name, command->usage,
+		       command->summary[0] - 'a' + 'A', command->summary + 1, command->help);
+		print_choices(command->accepts);
+		return;
+	}
+	printf("Usage: otelbpf COMMAND [OPTION]...\n\n"
+	       "Loads BPF programs that measure this host, pins them, and leaves.\n\n");
+	for (size_t i = 0; i < COUNT(commands); i++)
+		printf("  %-8s %s\n", commands[i].name, commands[i].summary);
+	printf("\n");
+	print_choices(0);
+	printf("\notelbpf COMMAND --help tells more. Exit codes: 2 usage, 3 permission, 4 kernel,\n"
+	       "5 load, 6 attach, 7 map or pin.\n");
+}
+
+static int print_version(void)
+{
+	printf("otelbpf %s%s%s, libbpf %s\n", OTELBPF_VERSION, OTELBPF_COMMIT[0] ? " " : "",
+	       OTELBPF_COMMIT, libbpf_version_string() + 1);
+	return EXIT_OK;
+}
+
+static const struct command *find_command(const char *name)
+{
+	for (size_t i = 0; i < COUNT(commands); i++)
+		if (!strcmp(commands[i].name, name))
+			return &commands[i];
+	return NULL;
+}
+
+static const struct choice *find_choice(int val)
+{
+	for (size_t i = 0; i < COUNT(choices); i++)
+		if (choices[i].option.val == val)
+			return &choices[i];
+	return NULL;
+}
+
+static int parse(struct args *args, const struct command **command, int argc, char **argv)
+{
+	struct option options[COUNT(choices) + 1] = {};
+	unsigned int used = 0;
+	bool help = false;
+	int val;
+
+	for (size_t i = 0; i < COUNT(choices); i++)
+		options[i] = choices[i].option;
+	opterr = 0;
+	while ((val = getopt_long(argc, argv, ":jvqh", options, NULL)) != -1) {
+		const struct choice *choice = find_choice(val);
+
+		if (val == ':')
+			return fail(EXIT_USAGE, "%s needs a value: otelbpf --help",
+				    argv[optind - 1]);
+		if (!choice)
+			return fail(EXIT_USAGE, "unknown option '%s': otelbpf --help lists them",
+				    argv[optind - 1]);
+		used |= choice->needs ? 1U << (choice - choices) : 0;
+		switch (val) {
+		case 'j':
+			args->json = true;
+			break;
+		case 'v':
+			args->verbose = true;
+			break;
+		case 'q':
+			quiet = true;
+			break;
+		case 'h':
+			help = true;
+			break;
+		case OPT_VERSION:
+			return print_version();
+		case OPT_PIN_DIR:
+			args->pin_dir = optarg;
+			break;
+		case OPT_SET:
+			args->set[args->sets++] = optarg;
+			break;
+		case OPT_PROBE:
+			args->probe[args->probes++] = optarg;
+			break;
+		case OPT_REPLACE:
+			args->replace = true;
+			break;
+		case OPT_DENY:
+			args->deny = true;
+			break;
+		case OPT_CHILDREN:
+			args->children = true;
+			break;
+		}
+	}
+	if (optind < argc) {
+		*command = find_command(argv[optind]);
+		if (!*command)
+			return fail(EXIT_USAGE,
+				    "unknown command '%s': otelbpf --help lists the commands",
+				    argv[optind]);
+		optind++;
+	}
+	if (help) {
+		print_help(*command);
+		*command = NULL;
+		return EXIT_OK;
+	}
+	if (!*command)
+		return fail(EXIT_USAGE, "no command: otelbpf --help lists the commands");
+	for (size_t i = 0; i < COUNT(choices); i++)
+		if ((used & 1U << i) && !(choices[i].needs & (*command)->accepts))
+			return fail(EXIT_USAGE,
+				    "--%s means nothing to '%s': otelbpf %s --help",
+				    choices[i].option.name, (*command)->name, (*command)->name);
+	args->name = argv + optind;
+	args->names = argc - optind;
+	return EXIT_OK;
+}
+
+int main(int argc, char **argv)
+{
+	_cleanup_free_ const char **set = calloc(argc + 1, sizeof(*set));
+	_cleanup_free_ const char **probe = calloc(argc + 1, sizeof(*probe));
+	const char *environment = getenv("OTELBPF_PIN_DIR");
+	struct args args = {.pin_dir = PIN_DIR_DEFAULT, .set = set, .probe = probe};
+	const struct command *command = NULL;
+	int code;
+
+	if (!set || !probe)
+		return fail(EXIT_INTERNAL, "no memory");
+	/* Messages begin with "otelbpf:" however we were called. */
+	program_invocation_short_name = (char *)"otelbpf";
+	if (environment && environment[0])
+		args.pin_dir = environment;
+	code = parse(&args, &command, argc, argv);
+	if (code || !command)
+		return code;
+	if (strlen(args.pin_dir) >= PIN_DIR_MAX)
+		return fail(EXIT_USAGE, "--pin-dir is longer than %d bytes", PIN_DIR_MAX - 1);
+
+	log__init(args.verbose);
+	/*
+	 * RLIMIT_MEMLOCK is of no concern: since 5.11 BPF memory is charged to the
+	 * cgroup, and libbpf leaves the limit alone when it sees that.
+	 */
+	code = command->run(&args);
+	log__reset();
+	if (fflush(stdout) || ferror(stdout))
+		code = fail(EXIT_INTERNAL, "cannot write to stdout: %s", strerror(errno));
+	guard__die_of_signal();
+	return code;
+}

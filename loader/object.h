@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Object files: where they are, and what libbpf makes of them. */
+#ifndef OTELBPF_LOADER_OBJECT_H
+#define OTELBPF_LOADER_OBJECT_H
+
+#include <bpf/libbpf.h>
+#include <limits.h>
+#include <otelbpf/meta.h>
+#include <stddef.h>
+
+#include "failure.h"
+
+struct tagged;
+
+/**
+ * struct target - an object file and the name of its probe
+ * @probe: name below the pin directory
+ * @path:  absolute
+ */
+struct target {
+	char probe[OTEL_PROBE_NAME_MAX];
+	char path[PATH_MAX];
+};
+
+/**
+ * targets__find - find the objects that a command line means
+ * @names:   probes, or files (with a '/' or ending in .bpf.o)
+ * @n:       how many; 0: every installed probe
+ * @targets: set to an array to be freed
+ * @found:   set to its length, at least 1
+ *
+ * Probes are looked for in $OTELBPF_PROBES, the build tree's progs/ beside this
+ * program, and the installed directory, in that order. Says what is wrong.
+ *
+ * Return: an exit code.
+ */
+int targets__find(char **names, int n, struct target **targets, int *found);
+
+/**
+ * struct object - an open object file
+ * @target: where it came from
+ * @obj:    libbpf's view
+ * @tagged: index of its BTF's tags
+ */
+struct object {
+	const struct target *target;
+	struct bpf_object *obj;
+	struct tagged *tagged;
+	void *image;
+};
+
+/**
+ * object__open - open an object and see that it is one of ours
+ * @object:  filled; to be closed also after a failure
+ * @target:  kept, not owned
+ * @failure: filled on failure
+ *
+ * Return: 0, EXIT_USAGE if the file cannot be read, EXIT_LOAD if it is bad.
+ */
+int object__open(struct object *object, const struct target *target, struct failure *failure);
+void object__close(struct object *object);
+
+/** object__programs - how many programs there are, loaded or not */
+int object__programs(const struct object *object);
+
+/**
+ * object__pin_name - the name a map is pinned by
+ * @map:  the map
+ * @name: filled
+ *
+ * A variable's own; ".rodata" becomes "rodata", ".data.filter" "data_filter":
+ * bpffs takes no dots.
+ */
+#define PIN_NAME_MAX 64
+void object__pin_name(const struct bpf_map *map, char name[PIN_NAME_MAX]);
+
+/** object__section - section of an internal map (".rodata"), or NULL for a map of the source */
+const char *object__section(const struct bpf_map *map);
+
+/** object__load_failed - fill a failure from libbpf's messages; returns its code */
+int object__load_failed(const struct object *object, int err, struct failure *failure);
+
+#endif

@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "options.h"
+
+#include <bpf/btf.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tagged.h"
+
+#define SIZE_SUFFIX ".max_entries"
+#define MAX_ENTRIES_MAX (1U << 30)
+
+/* Digits of @text up to @end, all of them; decimal with a sign, or 0x. */
+static int parse_number(const char *text, const char *end, option_number *number)
+{
+	char copy[OPTION_TEXT], *rest;
+	size_t len = end - text;
+	bool negative, hex;
+
+	if (!len || len >= sizeof(copy))
+		return -EINVAL;
+	memcpy(copy, text, len);
+	copy[len] = '\0';
+	negative = copy[0] == '-';
+	hex = !strncmp(copy + negative, "0x", 2);
+	/* strtoull takes white space and signs, too: those are no numbers here. */
+	if (!strchr("0123456789", copy[negative]) || !copy[negative])
+		return -EINVAL;
+	errno = 0;
+	*number = strtoull(copy + negative, &rest, hex ? 16 : 10);
+	if (negative)
+		*number = -*number;
+	return *rest || errno ? -EINVAL : 0;
+}
+
+static int parse_range(const char *range, option_number *min, option_number *max)
+{
+	const char *dots = strstr(range, "..");
+
+	if (!dots || parse_number(range, dots, min) ||
+	    parse_number(dots + 2, range + strlen(range), max))
+		return -EINVAL;
+	return *min <= *max ? 0 : -EINVAL;
+}
+
+option_number option__value(const struct option_var *option)
+{
+	const void *at = option->at;
+
+	switch (option->size) {
+	case 1:
+		return option->is_signed ? (option_number) * (__s8 *)at : *(__u8 *)at;
+	case 2:
+		return option->is_signed ? (option_number) * (__s16 *)at : *(__u16 *)at;
+	case 4:
+		return option->is_signed ? (option_number) * (__s32 *)at : *(__u32 *)at;
+	default:
+		return option->is_signed ? (option_number) * (__s64 *)at : *(__u64 *)at;
+	}
+}
+
+static void store(const struct option_var *option, option_number number)
+{
+	switch (option->size) {
+	case 1:
+		*(__u8 *)option->at = number;
+		break;
+	case 2:
+		*(__u16 *)option->at = number;
+		break;
+	case 4:
+		*(__u32 *)option->at = number;
+		break;
+	default:
+		*(__u64 *)option->at = number;
+		break;
+	}
+}
+
+const char *option__print(option_number number, char text[OPTION_TEXT])
+{
+	if (number < 0)
+		snprintf(text, OPTION_TEXT, "%lld", (long long)number);
+	else
+		snprintf(text, OPTION_TEXT, "%llu", (unsigned long long)number);
+	return text;
+}
+
+static int describe(const struct btf *btf, const struct btf_var_secinfo *info,
+		    const struct tag *tag, const struct bpf_map *map, struct option_var *option)
+{
+	const struct btf_type *var = btf__type_by_id(btf, info->type), *type;
+	size_t section_size;
+	char *image = (char *)bpf_map__initial_value((struct bpf_map *)map, &section_size);
+	int id = btf__resolve_type(btf, info->type);
+
+	type = id > 0 ? btf__type_by_id(btf, id) : NULL;
+	if (!type || !(btf_is_int(type) || btf_is_any_enum(type)) || tag->args != 3)
+		return -EINVAL;
+	option->name = btf__name_by_offset(btf, var->name_off);
+	option->unit = tag->arg[1];
+	option->help = tag->arg[2];
+	option->size = type->size;
+	option->is_signed = btf_is_int(type) ? !!(btf_int_encoding(type) & BTF_INT_SIGNED) :
+					       btf_kflag(type);
+	option->at = image + info->offset;
+	if (!option->name || !image || info->offset > section_size ||
+	    option->size > section_size - info->offset || info->offset % option->size)
+		return -EINVAL;
+	if (option->size != 1 && option->size != 2 && option->size != 4 && option->size != 8)
+		return -EINVAL;
+	return parse_range(tag->arg[0], &option->min, &option->max);
+}
+
+static const struct btf_type *datasec(const struct btf *btf, const char *section)
+{
+	int id = btf__find_by_name_kind(btf, section, BTF_KIND_DATASEC);
+
+	return id > 0 ? btf__type_by_id(btf, id) : NULL;
+}
+
+int options__of(const struct object *object, struct option_vars *options, struct failure *failure)
+{
+	const struct btf *btf = bpf_object__btf(object->obj);
+	struct bpf_map *map;
+
+	*options = (struct option_vars){};
+	bpf_object__for_each_map(map, object->obj) {
+		const char *section = object__section(map);
+		const struct btf_type *sec = section ? datasec(btf, section) : NULL;
+		struct option_var *more;
+
+		if (!sec || strncmp(section, ".rodata", 7))
+			continue;
+		more = reallocarray(options->var, options->n + btf_vlen(sec) + 1, sizeof(*more));
+		if (!more)
+			return failed(failure, EXIT_INTERNAL, "no memory");
+		options->var = more;
+		for (int i = 0; i < btf_vlen(sec); i++) {
+			const struct btf_var_secinfo *info = &btf_var_secinfos(sec)[i];
+			const struct tag *tag = tagged__find(object->tagged, info->type, -1,
+							     "option");
+
+			if (!tag)
+				continue;
+			more[options->n] = (struct option_var){};
+			if (describe(btf, info, tag, map, &more[options->n]))
+				return failed(failure, EXIT_LOAD,
+					      "%s: the option tag '%s' is malformed or on "
+					      "something that is not an integer",
+					      object->target->path, tag->text);
+			options->n++;
+		}
+	}
+	return 0;
+}
+
+/* --- setting ---------------------------------------------------------------- */
+
+/* Levenshtein's distance, for "did you mean". */
+static size_t distance(const char *a, const char *b)
+{
+	size_t row[PIN_NAME_MAX + sizeof(SIZE_SUFFIX) + 1], len = strlen(b), diagonal, up;
+
+	if (len >= sizeof(row) / sizeof(row[0]))
+		return len;
+	for (size_t j = 0; j <= len; j++)
+		row[j] = j;
+	for (size_t i = 1; a[i - 1]; i++) {
+		diagonal = row[0];
+		row[0] = i;
+		for (size_t j = 1; j <= len; j++) {
+			size_t best = diagonal + (a[i - 1] != b[j - 1]);
+
+			up = row[j];
+			if (up + 1 < best)
+				best = up + 1;
+			if (row[j - 1] + 1 < best)
+				best = row[j - 1] + 1;
+			row[j] = best;
+			diagonal = up;
+		}
+	}
+	return row[len];
+}
+
+static void consider(const char *key, const char *candidate, char *best, size_t size, size_t *least)
+{
+	size_t far = distance(key, candidate);
+
+	if (far < *least) {
+		*least = far;
+		snprintf(best, size, "%s", candidate);
+	}
+}
+
+static int unknown_key(const struct object *object, const struct option_vars *options,
+		       const char *key, struct failure *failure)
+{
+	char best[128] = "", candidate[128];
+	size_t least = strlen(key) / 2 + 1;
+	const struct bpf_map *map;
+
+	for (int i = 0; i < options->n; i++)
+		consider(key, options->var[i].name, best, sizeof(best), &least);
+	bpf_object__for_each_map(map, object->obj) {
+		if (!options__sizable(map))
+			continue;
+		snprintf(candidate, sizeof(candidate), "%s" SIZE_SUFFIX, bpf_map__name(map));
+		consider(key, candidate, best, sizeof(best), &least);
+	}
+	return failed(failure, EXIT_USAGE, "probe '%s' has no option '%s'%s%s%s",
+		      object->target->probe, key, best[0] ? ": did you mean '" : "", best,
+		      best[0] ? "'?" : ": see otelbpf options");
+}
+
+bool options__sizable(const struct bpf_map *map)
+{
+	__u32 max = bpf_map__max_entries(map);
+
+	/* One entry is a struct, not a table; "programs" is sized by the loader. */
+	return !bpf_map__is_internal(map) && max > 1 && strcmp(bpf_map__name(map), "programs");
+}
+
+static int set_size(struct object *object, struct bpf_map *map, option_number number,
+		    struct failure *failure)
+{
+	int err;
+
+	if (number < 1 || number > MAX_ENTRIES_MAX)
+		return failed(failure, EXIT_USAGE, "%s.%s" SIZE_SUFFIX " must be within 1..%u",
+			      object->target->probe, bpf_map__name(map), MAX_ENTRIES_MAX);
+	err = bpf_map__set_max_entries(map, number);
+	if (err)
+		return failed(failure, EXIT_INTERNAL, "cannot set %s.%s" SIZE_SUFFIX ": %s",
+			      object->target->probe, bpf_map__name(map), failure__reason(err));
+	return 0;
+}
+
+int options__set(struct object *object, struct option_vars *options, const char *key,
+		 const char *value, struct failure *failure)
+{
+	size_t len = strlen(key), suffix = strlen(SIZE_SUFFIX);
+	char min[OPTION_TEXT], max[OPTION_TEXT], name[PIN_NAME_MAX];
+	struct option_var *option = NULL;
+	struct bpf_map *map = NULL;
+	option_number number;
+
+	for (int i = 0; i < options->n; i++)
+		if (!strcmp(options->var[i].name, key))
+			option = &options->var[i];
+	if (len > suffix && len - suffix < sizeof(name) && !strcmp(key + len - suffix, SIZE_SUFFIX)) {
+		snprintf(name, sizeof(name), "%.*s", (int)(len - suffix), key);
+		map = bpf_object__find_map_by_name(object->obj, name);
+		if (map && !options__sizable(map))
+			map = NULL;
+	}
+	if (!option && !map)
+		return unknown_key(object, options, key, failure);
+	if (parse_number(value, value + strlen(value), &number))
+		return failed(failure, EXIT_USAGE, "%s.%s: '%s' is not an integer",
+			      object->target->probe, key, value);
+	if (map)
+		return set_size(object, map, number, failure);
+	if (number < option->min || number > option->max)
+		return failed(failure, EXIT_USAGE, "%s.%s: %s is not within %s..%s%s%s (%s)",
+			      object->target->probe, key, value, option__print(option->min, min),
+			      option__print(option->max, max), option->unit[0] ? " " : "",
+			      option->unit, option->help);
+	store(option, number);
+	return 0;
+}

@@ -1,0 +1,477 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "stage.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "filter.h"
+#include "guard.h"
+#include "layout.h"
+#include "links.h"
+#include "log.h"
+#include "mapview.h"
+#include "path.h"
+#include "pins.h"
+#include "sizes.h"
+#include "tagged.h"
+#include "tree.h"
+
+/* --- what goes on ------------------------------------------------------------ */
+
+/*
+ * Written anew by every load: constants belong to the programs, and the loader's
+ * own maps are filled before the old ones may be forgotten.
+ */
+static bool is_never_kept(const struct bpf_map *map)
+{
+	const char *section = object__section(map), *name = bpf_map__name(map);
+
+	return section ? !strncmp(section, ".rodata", 7) :
+			 !strcmp(name, "meta") || !strcmp(name, "programs");
+}
+
+static struct bpf_map *find_by_pin(const struct object *object, const char *pin)
+{
+	char name[PIN_NAME_MAX];
+	struct bpf_map *map;
+
+	bpf_object__for_each_map(map, object->obj) {
+		object__pin_name(map, name);
+		if (!strcmp(name, pin))
+			return map;
+	}
+	return NULL;
+}
+
+static bool is_data(const struct mapview *view)
+{
+	return !(view->info.map_flags & BPF_F_RDONLY_PROG);
+}
+
+/* Whether every map of the old probe can go on. If not, @what says which one and why. */
+static int compare(struct stage *stage, char **pins, char *what, size_t size)
+{
+	char path[PATH_MAX], difference[256];
+
+	for (char **pin = pins; *pin; pin++) {
+		const struct bpf_map *map = find_by_pin(stage->object, *pin);
+		_cleanup_view_ struct mapview view = {.fd = -1};
+		int err;
+
+		if (map && is_never_kept(map))
+			continue;
+		err = path__format(path, "%s/map/%s", stage->old.dir, *pin);
+		if (!err)
+			err = mapview__open(&view, path);
+		if (err) {
+			snprintf(what, size, "map %s cannot be read: %s", *pin,
+				 failure__reason(err));
+			return 1;
+		}
+		if (!map && is_data(&view)) {
+			snprintf(what, size, "map %s is no longer there", *pin);
+			return 1;
+		}
+		if (map && layout__differs(stage->object, map, &view, difference,
+					   sizeof(difference))) {
+			snprintf(what, size, "map %s: %s", *pin, difference);
+			return 1;
+		}
+	}
+	return 0;
+}
+
+static int reuse(struct stage *stage, char **pins, struct failure *failure)
+{
+	char path[PATH_MAX];
+
+	for (char **pin = pins; *pin; pin++) {
+		struct bpf_map *map = find_by_pin(stage->object, *pin);
+		_cleanup_fd_ int fd = -1;
+		int err;
+
+		if (!map || is_never_kept(map))
+			continue;
+		err = path__format(path, "%s/map/%s", stage->old.dir, *pin);
+		fd = err ? -1 : bpf_obj_get(path);
+		if (!err)
+			err = fd < 0 ? -errno : bpf_map__reuse_fd(map, fd);
+		if (err)
+			return failed(failure, EXIT_MAP, "cannot go on with map %s: %s", path,
+				      failure__reason(err));
+	}
+	return 0;
+}
+
+static void describe_dropped(struct stage *stage, char **pins)
+{
+	size_t len = 0, size = sizeof(stage->dropped);
+	char path[PATH_MAX];
+
+	for (char **pin = pins; *pin && len < size; pin++) {
+		_cleanup_view_ struct mapview view = {.fd = -1};
+		long entries;
+
+		if (path__format(path, "%s/map/%s", stage->old.dir, *pin) ||
+		    mapview__open(&view, path) || view.info.max_entries < 2)
+			continue;
+		entries = mapview__each(&view, NULL, NULL);
+		if (entries > 0 && strcmp(*pin, "programs"))
+			len += snprintf(stage->dropped + len, size - len, "%s%s (%ld entries)",
+					len ? ", " : "", *pin, entries);
+	}
+}
+
+static int meet_old(struct stage *stage, struct failure *failure)
+{
+	const char *name = stage->object->target->probe;
+	_cleanup_names_ char **pins = NULL;
+	char maps[PATH_MAX], what[400];
+	bool differs;
+	int n;
+
+	if (probe__open_locked(&stage->old, stage->args->pin_dir, name, failure)) {
+		if (!stage->args->replace || failure->code != EXIT_MAP)
+			return failure->code;
+		snprintf(what, sizeof(what), "%.399s", failure->line);
+		differs = true;
+	}
+	n = path__format(maps, "%s/map", stage->old.dir);
+	n = n ? n : pins__list(maps, &pins);
+	if (n < 0 || !pins)
+		return failed(failure, EXIT_MAP, "cannot read %s: %s", maps,
+			      failure__reason(n ? n : ENOENT));
+	differs = !stage->old.programs || compare(stage, pins, what, sizeof(what));
+	if (!differs) {
+		stage->keeps = true;
+		return reuse(stage, pins, failure);
+	}
+	if (!stage->args->replace)
+		return failed(failure, EXIT_MAP,
+			      "probe '%s' is loaded with another layout (%s): export what it "
+			      "counted, then load --replace drops it",
+			      name, what);
+	describe_dropped(stage, pins);
+	return 0;
+}
+
+int stage__begin(struct stage *stage, const struct args *args, struct object *object,
+		 struct failure *failure)
+{
+	const char *name = object->target->probe;
+	char path[PATH_MAX];
+	int err;
+
+	*stage = (struct stage){.args = args, .object = object, .lock = -1, .old.lock = -1};
+	err = path__format(stage->dir, "%s/%s" TREE_NEW, args->pin_dir, name);
+	if (!err)
+		err = path__format(path, "%s/%s", args->pin_dir, name);
+	if (!err)
+		stage->lock = err = tree__begin(args->pin_dir, name);
+	if (err < 0)
+		return failed(failure,
+			      err == -EACCES || err == -EPERM ? EXIT_PERMISSION : EXIT_MAP,
+			      "cannot make %s: %s", stage->dir, failure__reason(err));
+	stage->has_old = !access(path, F_OK);
+	return stage->has_old ? meet_old(stage, failure) : 0;
+}
+
+/* --- filling ------------------------------------------------------------------ */
+
+static __u64 clock_ns(clockid_t clock)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return now.tv_sec * 1000000000ULL + now.tv_nsec;
+}
+
+/* "KEY=VALUE" of each --set for this probe; what does not fit is left out with a mark. */
+static void list_options(const struct stage *stage, char *text, size_t size)
+{
+	const char *probe = stage->object->target->probe;
+	size_t prefix = strlen(probe), len = 0;
+
+	for (int i = 0; i < stage->args->sets; i++) {
+		const char *set = stage->args->set[i];
+		size_t room = size - len;
+
+		if (strncmp(set, probe, prefix) || set[prefix] != '.')
+			continue;
+		if (strlen(set + prefix) + sizeof(" ...") > room) {
+			snprintf(text + len, room, "%s...", len ? " " : "");
+			return;
+		}
+		len += snprintf(text + len, room, "%s%s", len ? " " : "", set + prefix + 1);
+	}
+}
+
+static int write_meta(struct stage *stage, enum otel_state state, struct otel_meta *meta)
+{
+	struct bpf_map *map = bpf_object__find_map_by_name(stage->object->obj, "meta");
+	const struct target *target = stage->object->target;
+	__u32 zero = 0;
+
+	if (!meta->abi) {
+		meta->abi = OTEL_ABI_VERSION;
+		meta->load_realtime_ns = clock_ns(CLOCK_REALTIME);
+		meta->load_boottime_ns = clock_ns(CLOCK_BOOTTIME);
+		if (stage->keeps) {
+			meta->load_realtime_ns = stage->old.meta.load_realtime_ns;
+			meta->load_boottime_ns = stage->old.meta.load_boottime_ns;
+		}
+		snprintf(meta->probe, sizeof(meta->probe), "%s", target->probe);
+		snprintf(meta->version, sizeof(meta->version), "%s", OTELBPF_VERSION);
+		snprintf(meta->object, sizeof(meta->object), "%.255s", target->path);
+		list_options(stage, meta->options, sizeof(meta->options));
+	}
+	meta->state = state;
+	return bpf_map_update_elem(bpf_map__fd(map), &zero, meta, BPF_ANY) ? -errno : 0;
+}
+
+static const char *section_of(const struct bpf_program *prog)
+{
+	const char *section = bpf_program__section_name(prog);
+
+	if (!bpf_program__autoload(prog))
+		return "";
+	return section[0] == '?' ? section + 1 : section;
+}
+
+static int write_programs(struct stage *stage)
+{
+	struct bpf_map *map = bpf_object__find_map_by_name(stage->object->obj, "programs");
+	struct bpf_program *prog;
+	__u32 i = 0;
+
+	bpf_object__for_each_program(prog, stage->object->obj) {
+		struct otel_program program = {};
+
+		snprintf(program.name, sizeof(program.name), "%s", bpf_program__name(prog));
+		snprintf(program.section, sizeof(program.section), "%s", section_of(prog));
+		if (bpf_map_update_elem(bpf_map__fd(map), &i, &program, BPF_ANY))
+			return -errno;
+		i++;
+	}
+	return 0;
+}
+
+static bool is_table(const struct stage *stage, const struct bpf_map *map)
+{
+	__u32 var = tagged__variable(bpf_object__btf(stage->object->obj), bpf_map__name(map));
+
+	return var && tagged__find(stage->object->tagged, var, -1, "metrics");
+}
+
+/* The entry that takes what a full table cannot: see otel_table__get(). */
+static int add_overflow(const struct bpf_map *map)
+{
+	size_t cpus = bpf_map__type(map) == BPF_MAP_TYPE_PERCPU_HASH ? libbpf_num_possible_cpus() :
+								       1;
+	_cleanup_free_ void *value = calloc(cpus, (bpf_map__value_size(map) + 7) / 8 * 8);
+	_cleanup_free_ void *key = malloc(bpf_map__key_size(map));
+
+	if (!value || !key)
+		return -ENOMEM;
+	memset(key, 0xff, bpf_map__key_size(map));
+	return bpf_map_update_elem(bpf_map__fd(map), key, value, BPF_NOEXIST) && errno != EEXIST ?
+		       -errno :
+		       0;
+}
+
+/* libbpf goes on without BTF when the kernel refuses it. Then no map explains itself. */
+static int check_btf(const struct bpf_map *map)
+{
+	struct bpf_map_info info = {};
+	__u32 len = sizeof(info);
+
+	if (bpf_obj_get_info_by_fd(bpf_map__fd(map), &info, &len))
+		return -errno;
+	return info.btf_id ? 0 : -ENODATA;
+}
+
+static int fill_maps(struct stage *stage, struct failure *failure)
+{
+	const struct bpf_map *map;
+
+	bpf_object__for_each_map(map, stage->object->obj) {
+		enum bpf_map_type type = bpf_map__type(map);
+		char cause[512];
+		int err;
+
+		if (!is_table(stage, map) && strcmp(bpf_map__name(map), "meta"))
+			continue;
+		err = check_btf(map);
+		if (err) {
+			log__cause(cause, sizeof(cause));
+			return failed(failure, EXIT_LOAD,
+				      "%s: the kernel does not take the BTF of map '%s' (%s)",
+				      stage->object->target->path, bpf_map__name(map),
+				      cause[0] ? cause : failure__reason(err));
+		}
+		if (!is_table(stage, map) ||
+		    (type != BPF_MAP_TYPE_HASH && type != BPF_MAP_TYPE_PERCPU_HASH))
+			continue;
+		err = add_overflow(map);
+		if (err)
+			return failed(failure, EXIT_MAP,
+				      "cannot put the overflow entry into map '%s': %s",
+				      bpf_map__name(map), failure__reason(err));
+	}
+	return 0;
+}
+
+static int pin_all(struct stage *stage, struct failure *failure)
+{
+	const char *what = "directories", *name = "";
+	struct bpf_program *prog;
+	char pin[PIN_NAME_MAX];
+	struct bpf_map *map;
+	int err = tree__make_probe(stage->dir);
+
+	bpf_object__for_each_map(map, stage->object->obj) {
+		if (err || bpf_map__fd(map) < 0)
+			continue;
+		object__pin_name(map, pin);
+		what = "map";
+		name = pin;
+		err = tree__pin(bpf_map__fd(map), "%s/map/%s", stage->dir, pin);
+	}
+	if (!err)
+		bpf_object__for_each_program(prog, stage->object->obj) {
+			if (err || bpf_program__fd(prog) < 0)
+				continue;
+			what = "program";
+			name = bpf_program__name(prog);
+			err = tree__pin(bpf_program__fd(prog), "%s/prog/%s", stage->dir, name);
+		}
+	if (err)
+		return failed(failure, err == -EACCES || err == -EPERM ? EXIT_PERMISSION : EXIT_MAP,
+			      "cannot pin %s %s below %s: %s", what, name, stage->dir,
+			      failure__reason(err));
+	return 0;
+}
+
+int stage__fill(struct stage *stage, struct failure *failure)
+{
+	int err, code = sizes__check(stage->object, failure);
+
+	if (code)
+		return code;
+	log__reset();
+	err = bpf_object__load(stage->object->obj);
+	if (err)
+		return object__load_failed(stage->object, err, failure);
+	code = fill_maps(stage, failure);
+	if (code)
+		return code;
+	err = write_programs(stage);
+	if (err)
+		return failed(failure, EXIT_MAP, "cannot fill the map 'programs': %s",
+			      failure__reason(err));
+	return pin_all(stage, failure);
+}
+
+/* --- changing over ------------------------------------------------------------ */
+
+static int attach_new(struct stage *stage, struct failure *failure)
+{
+	struct attachable list[OTEL_PROGRAMS_MAX];
+	struct bpf_program *prog;
+	int n = 0;
+
+	bpf_object__for_each_program(prog, stage->object->obj)
+		if (bpf_program__fd(prog) >= 0)
+			list[n++] = (struct attachable){bpf_program__name(prog), section_of(prog),
+							bpf_program__fd(prog)};
+	return links__attach(stage->dir, list, n, failure);
+}
+
+static void restore_old(struct stage *stage, struct failure *failure)
+{
+	struct failure second;
+	size_t len = strlen(failure->line);
+
+	links__drop(links__release(stage->dir));
+	if (probe__attach(&stage->old, &second))
+		snprintf(failure->line + len, sizeof(failure->line) - len,
+			 "; and what was loaded could not be attached again: otelbpf resume %s",
+			 stage->old.name);
+	else
+		snprintf(failure->line + len, sizeof(failure->line) - len,
+			 "; what was loaded goes on");
+}
+
+static int take_place(struct stage *stage, struct failure *failure)
+{
+	unsigned int how = stage->has_old ? RENAME_EXCHANGE : RENAME_NOREPLACE;
+	char dir[PATH_MAX];
+
+	if (!path__format(dir, "%s/%s", stage->args->pin_dir, stage->object->target->probe) &&
+	    !renameat2(AT_FDCWD, stage->dir, AT_FDCWD, dir, how))
+		return 0;
+	return failed(failure, EXIT_MAP, "cannot rename %s to %s: %s", stage->dir, dir,
+		      strerror(errno));
+}
+
+int stage__commit(struct stage *stage, struct failure *failure)
+{
+	bool stays_paused = stage->keeps && stage->old.meta.state == OTEL_STATE_PAUSED;
+	struct links *old_links = NULL;
+	struct otel_meta meta = {};
+	struct filter filter;
+	int code = 0, err;
+
+	/* Everything slow comes before the old programs are detached. */
+	err = filter__open(&filter, stage->dir);
+	if (!err || err == -ENOENT)
+		err = write_meta(stage, OTEL_STATE_LOADING, &meta);
+	if (err) {
+		filter__close(&filter);
+		return failed(failure, EXIT_MAP, "cannot write the maps of %s: %s", stage->dir,
+			      failure__reason(err));
+	}
+	guard__hold();
+	if (stage->has_old) {
+		old_links = links__release(stage->old.dir);
+		if (!old_links && errno != ENOENT)
+			code = failed(failure, EXIT_MAP, "cannot detach what is loaded: %s",
+				      strerror(errno));
+	}
+	links__drop(old_links);
+	if (!code && filter.vars)
+		__atomic_add_fetch(&filter.vars->epoch, 1, __ATOMIC_SEQ_CST);
+	if (!code && !stays_paused)
+		code = attach_new(stage, failure);
+	err = code ? 0 :
+		     write_meta(stage, stays_paused ? OTEL_STATE_PAUSED : OTEL_STATE_RUNNING, &meta);
+	if (err)
+		code = failed(failure, EXIT_MAP, "cannot write the map 'meta': %s",
+			      failure__reason(err));
+	if (!code)
+		code = take_place(stage, failure);
+	if (code && stage->has_old && stage->old.meta.state == OTEL_STATE_RUNNING)
+		restore_old(stage, failure);
+	else if (code)
+		links__drop(links__release(stage->dir));
+	filter__close(&filter);
+	/* Now it is the old one that has this name. */
+	if (!code && stage->has_old)
+		tree__remove(stage->dir);
+	return code;
+}
+
+void stage__end(struct stage *stage)
+{
+	probe__close(&stage->old);
+	if (stage->lock >= 0)
+		close(stage->lock);
+	stage->lock = -1;
+}
