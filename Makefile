@@ -93,7 +93,7 @@ $(G)/syscall_names.c: scripts/gen-syscalls
 # DWARF is stripped, BTF stays.
 define bpf_rule
 	@mkdir -p $(@D)
-	$(CLANG) $(BPF_CFLAGS) -MMD -MF $(@:.o=.d) -MT $@ -c $< -o $@
+	$(CLANG) $(BPF_CFLAGS) -MMD -MP -MF $(@:.o=.d) -MT $@ -c $< -o $@
 	$(LLVM_STRIP) -g $@
 endef
 $(B)/progs/%.bpf.o: progs/%.bpf.c $(G)/vmlinux.h $(G)/syscall_nr.h
@@ -109,7 +109,7 @@ EXTRA_selftests := -Iexporter -Iselftests/lib -DSELFTESTS_DIR='"$(CURDIR)/selfte
 $(U)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(EXTRA_$(firstword $(subst /, ,$<))) \
-		-MMD -c $< -o $@
+		-MMD -MP -c $< -o $@
 $(U)/obj/syscall_names.o: $(G)/syscall_names.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@

@@ -20,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "collect.h"
+#include "tables.h"
 #include "deliver/output.h"
 #include "fail.h"
 #include "format/table.h"
@@ -48,7 +48,7 @@ struct exporter {
 	struct output *outputs[OUTPUTS_MAX];
 	bool failing[OUTPUTS_MAX];
 	int n_outputs;
-	struct collector *collector;
+	struct tables *tables;
 	struct resources *resources;
 	struct metrics *metrics;
 	struct table_view *view;
@@ -354,7 +354,7 @@ static int export_once(struct exporter *exporter, bool owner)
 	exporter->deadline_ns = start + exporter->settings->timeout_ns;
 	resources__refresh(exporter->resources);
 	metrics__begin(exporter->metrics, export_time(exporter));
-	maps = collector__read(exporter->collector, exporter->resources, exporter->metrics);
+	maps = tables__read(exporter->tables, exporter->resources, exporter->metrics);
 	if (maps < 0)
 		return fail(maps == -ENOMEM ? EXIT_INTERNAL : EXIT_MAP,
 			    "cannot read the maps below %s: %s", exporter->settings->pin_dir,
@@ -365,7 +365,7 @@ static int export_once(struct exporter *exporter, bool owner)
 	if (err)
 		return fail(EXIT_INTERNAL, "cannot encode: %s", strerror(-err));
 	if (owner && !exporter->undelivered)
-		evicted = collector__evict(exporter->collector);
+		evicted = tables__evict(exporter->tables);
 	if (exporter->settings->verbose)
 		warn("%d maps, %zu points, %zu bytes in %zu requests; read %.1f ms, sent %.1f ms, "
 		     "%d "
@@ -458,13 +458,13 @@ static int start(struct exporter *exporter)
 	code = pins__check(settings->pin_dir);
 	if (code)
 		return code;
-	exporter->collector = collector__new(settings->pin_dir);
+	exporter->tables = tables__new(settings->pin_dir);
 	exporter->resources =
 		resources__new(getenv("OTEL_RESOURCE_ATTRIBUTES"), getenv("OTEL_SERVICE_NAME"));
 	exporter->metrics = metrics__new();
 	if (settings->table)
 		exporter->view = table_view__new();
-	if (!exporter->collector || !exporter->resources || !exporter->metrics ||
+	if (!exporter->tables || !exporter->resources || !exporter->metrics ||
 	    (settings->table && !exporter->view))
 		return fail(EXIT_INTERNAL, "no memory");
 	return EXIT_OK;
@@ -495,6 +495,7 @@ int main(int argc, char **argv)
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGINT, &action, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
 	code = start(&exporter);
 	if (!code)
 		code = settings.once || settings.table ? export_once(&exporter, false)
@@ -504,7 +505,7 @@ int main(int argc, char **argv)
 	table_view__free(exporter.view);
 	metrics__free(exporter.metrics);
 	resources__free(exporter.resources);
-	collector__free(exporter.collector);
+	tables__free(exporter.tables);
 	if (exporter.lock_fd >= 0)
 		close(exporter.lock_fd);
 	return code;

@@ -17,6 +17,7 @@
 #include "fail.h"
 #include "otlp/attr.h"
 #include "otlp/fields.h"
+#include "percent.h"
 
 #define CGROUP2_ROOT_ID 1 /* the id of the true root: no cgroup namespace hides others from us */
 
@@ -48,32 +49,6 @@ struct resources {
 
 /* --- the host ------------------------------------------------------------- */
 
-static int hex(char c)
-{
-	return c >= '0' && c <= '9'		    ? c - '0'
-	       : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10
-						    : -1;
-}
-
-/* Percent-decoding as in W3C Baggage; false for a broken sequence. */
-static bool percent_decode(char *text)
-{
-	char *out = text;
-
-	for (; *text; text++) {
-		if (*text == '%') {
-			if (hex(text[1]) < 0 || hex(text[2]) < 0)
-				return false;
-			*out++ = hex(text[1]) << 4 | hex(text[2]);
-			text += 2;
-		} else {
-			*out++ = *text;
-		}
-	}
-	*out = '\0';
-	return true;
-}
-
 static char *trim(char *text)
 {
 	char *end;
@@ -98,16 +73,18 @@ static int parse_attributes(char *text, struct setting *out, int max)
 	int n = 0;
 
 	for (pair = strtok_r(text, ",", &save); pair; pair = strtok_r(NULL, ",", &save)) {
-		char *equals = strchr(pair, '=');
+		char *equals = strchr(pair, '='), *key, *value;
 
 		if (!equals || n == max)
 			return -1;
 		*equals = '\0';
-		out[n].key = trim(pair);
-		out[n].value = trim(equals + 1);
-		if (!out[n].key[0] || !percent_decode(out[n].key) || !percent_decode(out[n].value))
-			return -1;
+		key = trim(pair);
+		value = trim(equals + 1);
+		out[n].key = percent__decode(key, strlen(key));
+		out[n].value = percent__decode(value, strlen(value));
 		n++;
+		if (!key[0] || !out[n - 1].key || !out[n - 1].value)
+			return -1;
 	}
 	return n;
 }
@@ -141,7 +118,7 @@ static void set(struct setting *settings, int *n, const char *key, char *value)
 /* What is detected, then OTEL_RESOURCE_ATTRIBUTES, then OTEL_SERVICE_NAME: the later wins. */
 static int encode_host(struct pb *pb, const char *attributes, const char *service_name)
 {
-	struct setting settings[SETTINGS_MAX], given[SETTINGS_MAX - 8];
+	struct setting settings[SETTINGS_MAX], given[SETTINGS_MAX - 8] = {0};
 	char name[HOST_NAME_MAX + 1] = "", id[64];
 	char *text = attributes ? strdup(attributes) : NULL;
 	struct utsname uts;
@@ -173,6 +150,10 @@ static int encode_host(struct pb *pb, const char *attributes, const char *servic
 	for (int i = 0; i < n; i++)
 		attr__string(pb, RESOURCE_ATTRIBUTES, settings[i].key, settings[i].value,
 			     strlen(settings[i].value));
+	for (int i = 0; i < SETTINGS_MAX - 8; i++) {
+		free(given[i].key);
+		free(given[i].value);
+	}
 	free(text);
 	return pb->failed ? -ENOMEM : 0;
 }

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "fail.h"
+#include "percent.h"
 
 #define PREFIX "OTEL_EXPORTER_OTLP_"
 #define NAME_MAX_LEN 64
@@ -106,43 +107,6 @@ static bool is_token(const char *text, size_t len)
 	return len > 0;
 }
 
-static int hex_digit(char c)
-{
-	return isdigit((unsigned char)c)    ? c - '0'
-	       : isxdigit((unsigned char)c) ? tolower((unsigned char)c) - 'a' + 10
-					    : -1;
-}
-
-/* Return: @text percent-decoded, or NULL: no such code, a control character, no memory. */
-static char *decode(const char *text, size_t len)
-{
-	char *out = malloc(len + 1), *at = out;
-
-	for (size_t i = 0; out && i < len; i++, at++) {
-		*at = text[i];
-		if (text[i] == '%') {
-			int high = i + 2 < len ? hex_digit(text[i + 1]) : -1;
-			int low = high < 0 ? -1 : hex_digit(text[i + 2]);
-
-			if (low < 0)
-				goto bad;
-			*at = high << 4 | low;
-			i += 2;
-		}
-		/* A line break would smuggle in a header of its own. */
-		if ((unsigned char)*at < ' ' && *at != '\t')
-			goto bad;
-		if (*at == 0x7f)
-			goto bad;
-	}
-	if (out)
-		*at = 0;
-	return out;
-bad:
-	free(out);
-	return NULL;
-}
-
 static void trim(const char **text, size_t *len)
 {
 	while (*len && strchr(" \t", **text)) {
@@ -188,7 +152,7 @@ static const char *add_header(const char *pair, size_t len, struct otlp_header *
 	if (!is_token(pair, name_len))
 		return "its name is no header name";
 	new.name = strndup(pair, name_len);
-	new.value = decode(value, value_len);
+	new.value = percent__decode(value, value_len);
 	more = reallocarray(*headers, *n_headers + 1, sizeof(**headers));
 	if (more)
 		*headers = more;

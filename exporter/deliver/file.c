@@ -188,8 +188,7 @@ static enum delivery file__send(struct output *output, enum signal_kind kind, co
 
 static size_t file__limit(const struct output *output)
 {
-	(void)output;
-	return SIZE_MAX / 2;
+	return ((const struct file *)output)->json ? JSON_REQUEST_MAX : SIZE_MAX / 2;
 }
 
 static const char *file__name(const struct output *output, enum signal_kind kind)

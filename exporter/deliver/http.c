@@ -28,12 +28,6 @@
 #define HEADERS_MAX ((size_t)256 << 10) /* of a response */
 #define SERVER_TEXT 300			/* bytes of a server's message that we repeat */
 
-/*
- * What a request in protobuf may grow to in JSON. Most grow to three or four times; one
- * that exceeds this and the limit is refused before anything is sent.
- */
-#define JSON_GROWTH 8
-
 #define SECOND 1000000000ULL
 #define BACKOFF_MIN (SECOND / 10)
 #define BACKOFF_START SECOND
@@ -759,7 +753,7 @@ static size_t http__limit(const struct output *output)
 
 	for (int kind = 0; kind < SIGNAL_KINDS; kind++)
 		if (http->endpoints[kind].json)
-			return REQUEST_MAX / JSON_GROWTH;
+			return JSON_REQUEST_MAX;
 	return REQUEST_MAX;
 }
 

@@ -15,6 +15,12 @@ struct output_ops {
 	void (*close)(struct output *output);
 };
 
+/*
+ * The largest request that is turned into JSON at once. The library's tree takes about
+ * 70 times the memory of the protobuf, and the exporter is to stay below 20 MiB.
+ */
+#define JSON_REQUEST_MAX ((size_t)64 << 10)
+
 /* First member of every kind's own struct. */
 struct output {
 	const struct output_ops *ops;

@@ -2,30 +2,7 @@
 #include "attr.h"
 
 #include "fields.h"
-
-/* Bytes of the valid UTF-8 sequence at @s (RFC 3629), 0 if there is none. */
-static size_t utf8_sequence(const __u8 *s, size_t len)
-{
-	__u32 v;
-	size_t n;
-
-	if (s[0] < 0x80)
-		return 1;
-	n = s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : s[0] >= 0xc2 ? 2 : 0;
-	if (!n || n > len)
-		return 0;
-	v = s[0] & (0x7f >> n);
-	for (size_t i = 1; i < n; i++) {
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-		v = v << 6 | (s[i] & 0x3f);
-	}
-	/* Overlong forms, surrogates, beyond Unicode. */
-	if ((n == 3 && v < 0x800) || (n == 4 && (v < 0x10000 || v > 0x10ffff)) ||
-	    (v >= 0xd800 && v < 0xe000))
-		return 0;
-	return n;
-}
+#include "utf8.h"
 
 static void put_utf8(struct pb *pb, __u32 field, const char *text, size_t len)
 {
@@ -38,7 +15,7 @@ static void put_utf8(struct pb *pb, __u32 field, const char *text, size_t len)
 	start = pb->len - len;
 	at = pb->data + start;
 	for (size_t i = 0; i < len; i += step) {
-		step = utf8_sequence(at + i, len - i);
+		step = utf8__sequence(at + i, len - i);
 		if (!step) {
 			at[i] = '?';
 			step = 1;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-#include "collect.h"
+#include "tables.h"
 
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
@@ -46,9 +46,9 @@ struct final {
 	size_t n, room;
 };
 
-struct collector {
+struct tables {
 	const char *pin_dir;
-	struct table *tables;
+	struct table *known;
 	struct types *types;
 	char *keys, *values;
 	__u32 batch;
@@ -57,22 +57,22 @@ struct collector {
 	int n_finals;
 };
 
-struct collector *collector__new(const char *pin_dir)
+struct tables *tables__new(const char *pin_dir)
 {
-	struct collector *collector = calloc(1, sizeof(*collector));
+	struct tables *tables = calloc(1, sizeof(*tables));
 
-	if (collector)
-		collector->pin_dir = pin_dir;
-	return collector;
+	if (tables)
+		tables->pin_dir = pin_dir;
+	return tables;
 }
 
 /* --- describing ----------------------------------------------------------- */
 
-static void types__put(struct collector *collector, struct types *types)
+static void types__put(struct tables *tables, struct types *types)
 {
 	if (!types || --types->users)
 		return;
-	for (struct types **at = &collector->types; *at; at = &(*at)->next)
+	for (struct types **at = &tables->types; *at; at = &(*at)->next)
 		if (*at == types) {
 			*at = types->next;
 			break;
@@ -82,11 +82,11 @@ static void types__put(struct collector *collector, struct types *types)
 	free(types);
 }
 
-static struct types *types__get(struct collector *collector, __u32 id)
+static struct types *types__get(struct tables *tables, __u32 id)
 {
 	struct types *types;
 
-	for (types = collector->types; types; types = types->next)
+	for (types = tables->types; types; types = types->next)
 		if (types->id == id) {
 			types->users++;
 			return types;
@@ -96,14 +96,14 @@ static struct types *types__get(struct collector *collector, __u32 id)
 		return NULL;
 	types->id = id;
 	types->users = 1;
-	types->next = collector->types;
-	collector->types = types;
+	types->next = tables->types;
+	tables->types = types;
 	types->btf = btf__load_from_kernel_by_id(id);
 	types->tagged = types->btf ? tagged__new(types->btf) : NULL;
 	if (!types->tagged) {
 		int err = errno;
 
-		types__put(collector, types);
+		types__put(tables, types);
 		errno = err;
 		return NULL;
 	}
@@ -116,15 +116,15 @@ static const struct {
 } roles[] = {{"metrics", 'm'}, {"cgroups", 'c'}, {"meta", 'i'}};
 
 /* The variable is named as the pin, or else as the kernel calls the map. */
-static void describe(struct collector *collector, struct table *table, const char *path,
-		     const char *name, const struct bpf_map_info *info)
+static void describe(struct tables *tables, struct table *table, const char *path, const char *name,
+		     const struct bpf_map_info *info)
 {
 	char why[512] = "";
 	__u32 var;
 
 	if (!info->btf_id)
 		return; /* nothing to learn from */
-	table->types = types__get(collector, info->btf_id);
+	table->types = types__get(tables, info->btf_id);
 	if (!table->types) {
 		warn("%s: cannot read its BTF: %s", path, strerror(errno));
 		return;
@@ -147,8 +147,7 @@ static void describe(struct collector *collector, struct table *table, const cha
 	}
 }
 
-static struct table *find_table(struct collector *collector, int fd, const char *path,
-				const char *name)
+static struct table *find_table(struct tables *tables, int fd, const char *path, const char *name)
 {
 	struct bpf_map_info info = {0};
 	__u32 len = sizeof(info);
@@ -156,7 +155,7 @@ static struct table *find_table(struct collector *collector, int fd, const char 
 
 	if (bpf_obj_get_info_by_fd(fd, &info, &len))
 		return NULL; /* a pinned program or link */
-	for (table = collector->tables; table; table = table->next)
+	for (table = tables->known; table; table = table->next)
 		if (table->id == info.id)
 			break;
 	if (!table) {
@@ -164,18 +163,18 @@ static struct table *find_table(struct collector *collector, int fd, const char 
 		if (!table)
 			return NULL;
 		table->id = info.id;
-		table->next = collector->tables;
-		collector->tables = table;
-		describe(collector, table, path, name, &info);
+		table->next = tables->known;
+		tables->known = table;
+		describe(tables, table, path, name, &info);
 	}
 	table->seen = true;
 	return table;
 }
 
 /* Plans of maps that are gone: unloaded, or replaced. */
-static void forget_tables(struct collector *collector, bool all)
+static void forget_tables(struct tables *tables, bool all)
 {
-	struct table **at = &collector->tables;
+	struct table **at = &tables->known;
 
 	while (*at) {
 		struct table *table = *at;
@@ -187,38 +186,38 @@ static void forget_tables(struct collector *collector, bool all)
 		}
 		*at = table->next;
 		plan__free(table->plan);
-		types__put(collector, table->types);
+		types__put(tables, table->types);
 		free(table);
 	}
 }
 
-static void forget_finals(struct collector *collector)
+static void forget_finals(struct tables *tables)
 {
-	for (int i = 0; i < collector->n_finals; i++) {
-		close(collector->finals[i].fd);
-		free(collector->finals[i].keys);
+	for (int i = 0; i < tables->n_finals; i++) {
+		close(tables->finals[i].fd);
+		free(tables->finals[i].keys);
 	}
-	free(collector->finals);
-	collector->finals = NULL;
-	collector->n_finals = 0;
+	free(tables->finals);
+	tables->finals = NULL;
+	tables->n_finals = 0;
 }
 
-void collector__free(struct collector *collector)
+void tables__free(struct tables *tables)
 {
-	if (!collector)
+	if (!tables)
 		return;
-	forget_tables(collector, true);
-	forget_finals(collector);
-	free(collector->keys);
-	free(collector->values);
-	free(collector);
+	forget_tables(tables, true);
+	forget_finals(tables);
+	free(tables->keys);
+	free(tables->values);
+	free(tables);
 }
 
 /* --- reading -------------------------------------------------------------- */
 
 /* What reading one map needs. */
 struct reading {
-	struct collector *collector;
+	struct tables *tables;
 	struct resources *resources;
 	struct metrics *metrics;
 	struct plan *plan;
@@ -237,17 +236,17 @@ static bool is_overflow_key(const char *key, __u32 size)
 
 static int note_final(struct reading *r, const void *key)
 {
-	struct collector *collector = r->collector;
+	struct tables *tables = r->tables;
 	__u32 size = r->plan->key_size;
 
 	if (!r->final) {
 		struct final *more =
-			reallocarray(collector->finals, collector->n_finals + 1, sizeof(*more));
+			reallocarray(tables->finals, tables->n_finals + 1, sizeof(*more));
 
 		if (!more)
 			return -ENOMEM;
-		collector->finals = more;
-		r->final = &more[collector->n_finals++];
+		tables->finals = more;
+		r->final = &more[tables->n_finals++];
 		*r->final = (struct final){.fd = dup(r->fd), .key_size = size};
 	}
 	if (r->final->n == r->final->room) {
@@ -281,26 +280,26 @@ static int take_entry(struct reading *r, const char *key, const char *values)
 	return metrics__entry(r->metrics, plan, key, values, resource, overflow);
 }
 
-static int make_room(struct collector *collector, const struct plan *plan, __u32 batch)
+static int make_room(struct tables *tables, const struct plan *plan, __u32 batch)
 {
 	size_t keys = (size_t)batch * plan->key_size;
 	size_t values = (size_t)batch * plan->value_size * plan->values;
 
-	if (keys > collector->key_room) {
-		char *more = realloc(collector->keys, keys);
+	if (keys > tables->key_room) {
+		char *more = realloc(tables->keys, keys);
 
 		if (!more)
 			return -ENOMEM;
-		collector->keys = more;
-		collector->key_room = keys;
+		tables->keys = more;
+		tables->key_room = keys;
 	}
-	if (values > collector->value_room) {
-		char *more = realloc(collector->values, values);
+	if (values > tables->value_room) {
+		char *more = realloc(tables->values, values);
 
 		if (!more)
 			return -ENOMEM;
-		collector->values = more;
-		collector->value_room = values;
+		tables->values = more;
+		tables->value_room = values;
 	}
 	return 0;
 }
@@ -308,12 +307,12 @@ static int make_room(struct collector *collector, const struct plan *plan, __u32
 static int read_array(struct reading *r)
 {
 	const struct plan *plan = r->plan;
-	int err = make_room(r->collector, plan, 1);
+	int err = make_room(r->tables, plan, 1);
 
 	for (__u32 i = 0; !err && i < plan->max_entries; i++) {
-		if (bpf_map_lookup_elem(r->fd, &i, r->collector->values))
+		if (bpf_map_lookup_elem(r->fd, &i, r->tables->values))
 			return -errno;
-		err = take_entry(r, (char *)&i, r->collector->values);
+		err = take_entry(r, (char *)&i, r->tables->values);
 	}
 	return err;
 }
@@ -325,7 +324,7 @@ static int read_array(struct reading *r)
  */
 static int read_hash(struct reading *r)
 {
-	struct collector *collector = r->collector;
+	struct tables *tables = r->tables;
 	const struct plan *plan = r->plan;
 	size_t stride = (size_t)plan->value_size * plan->values;
 	__u32 batch = BATCH_BYTES / stride, position, *in = NULL;
@@ -337,11 +336,11 @@ static int read_hash(struct reading *r)
 	while (!last) {
 		__u32 count = batch, next;
 
-		err = make_room(collector, plan, batch);
+		err = make_room(tables, plan, batch);
 		if (err)
 			return err;
-		if (bpf_map_lookup_batch(r->fd, in, &next, collector->keys, collector->values,
-					 &count, NULL)) {
+		if (bpf_map_lookup_batch(r->fd, in, &next, tables->keys, tables->values, &count,
+					 NULL)) {
 			if (errno == ENOSPC && batch < plan->max_entries + BATCH_MIN) {
 				batch *= 2;
 				continue;
@@ -351,8 +350,8 @@ static int read_hash(struct reading *r)
 			last = true;
 		}
 		for (__u32 i = 0; i < count; i++) {
-			err = take_entry(r, collector->keys + (size_t)i * plan->key_size,
-					 collector->values + i * stride);
+			err = take_entry(r, tables->keys + (size_t)i * plan->key_size,
+					 tables->values + i * stride);
 			if (err)
 				return err;
 		}
@@ -372,7 +371,7 @@ struct pinned {
 
 static int read_tables(struct reading *r, struct pinned *maps, int n)
 {
-	int tables = 0, err;
+	int count = 0, err;
 
 	for (int i = 0; i < n; i++) {
 		struct table *table = maps[i].table;
@@ -398,9 +397,9 @@ static int read_tables(struct reading *r, struct pinned *maps, int n)
 			return err;
 		if (err)
 			warn("%s: cannot be read: %s", maps[i].path, strerror(-err));
-		tables++;
+		count++;
 	}
-	return tables;
+	return count;
 }
 
 /*
@@ -432,7 +431,7 @@ static bool is_map(int fd)
 	return readlink(link, target, sizeof(target) - 1) > 0 && strstr(target, "bpf-map");
 }
 
-static void open_map(struct collector *collector, struct pinned *map, const char *name)
+static void open_map(struct tables *tables, struct pinned *map, const char *name)
 {
 	map->fd = bpf_obj_get(map->path);
 	if (map->fd < 0) {
@@ -442,7 +441,7 @@ static void open_map(struct collector *collector, struct pinned *map, const char
 		return;
 	}
 	if (is_map(map->fd))
-		map->table = find_table(collector, map->fd, map->path, name);
+		map->table = find_table(tables, map->fd, map->path, name);
 }
 
 static void close_maps(struct pinned *maps, int n)
@@ -475,17 +474,17 @@ static int list_maps(const char *pin_dir, const char *probe, char **dir, char **
 	return n;
 }
 
-static int read_probe(struct collector *collector, struct resources *resources,
-		      struct metrics *metrics, const char *probe)
+static int read_probe(struct tables *tables, struct resources *resources, struct metrics *metrics,
+		      const char *probe)
 {
-	struct reading r = {collector, resources, metrics, NULL, -1, -1, NULL};
+	struct reading r = {tables, resources, metrics, NULL, -1, -1, NULL};
 	int n, meta_fd = -1, result = 0;
 	struct pinned *maps = NULL;
 	char *dir, **names, scope[OTEL_PROBE_NAME_MAX + 16];
 	__u64 start;
 	bool ours;
 
-	n = list_maps(collector->pin_dir, probe, &dir, &names);
+	n = list_maps(tables->pin_dir, probe, &dir, &names);
 	if (n <= 0) {
 		if (n < 0)
 			warn("probe %s cannot be read: %s", probe, strerror(-n));
@@ -497,7 +496,7 @@ static int read_probe(struct collector *collector, struct resources *resources,
 			maps[i].path = NULL;
 		maps[i].fd = -1;
 		if (maps[i].path)
-			open_map(collector, &maps[i], names[i]);
+			open_map(tables, &maps[i], names[i]);
 		if (maps[i].table && maps[i].table->role == 'c')
 			r.names_fd = maps[i].fd;
 		if (maps[i].table && maps[i].table->role == 'i')
@@ -526,36 +525,35 @@ out:
 	return result;
 }
 
-int collector__read(struct collector *collector, struct resources *resources,
-		    struct metrics *metrics)
+int tables__read(struct tables *tables, struct resources *resources, struct metrics *metrics)
 {
-	int n, tables = 0, result = 0;
+	int n, count = 0, result = 0;
 	char **probes = NULL;
 
-	forget_finals(collector);
-	n = pins__probes(collector->pin_dir, &probes);
+	forget_finals(tables);
+	n = pins__probes(tables->pin_dir, &probes);
 	if (n < 0)
 		return n;
 	for (int i = 0; i < n && result >= 0; i++) {
-		result = read_probe(collector, resources, metrics, probes[i]);
-		tables += result;
+		result = read_probe(tables, resources, metrics, probes[i]);
+		count += result;
 	}
 	pins__free_names(probes);
-	forget_tables(collector, false);
-	return result < 0 ? result : tables;
+	forget_tables(tables, false);
+	return result < 0 ? result : count;
 }
 
-int collector__evict(struct collector *collector)
+int tables__evict(struct tables *tables)
 {
 	int evicted = 0;
 
-	for (int i = 0; i < collector->n_finals; i++) {
-		const struct final *final = &collector->finals[i];
+	for (int i = 0; i < tables->n_finals; i++) {
+		const struct final *final = &tables->finals[i];
 
 		for (size_t k = 0; k < final->n; k++)
 			evicted +=
 				!bpf_map_delete_elem(final->fd, final->keys + k * final->key_size);
 	}
-	forget_finals(collector);
+	forget_finals(tables);
 	return evicted;
 }

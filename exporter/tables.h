@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Find pinned maps, keep their plans, read them. */
-#ifndef OTELBPF_COLLECT_H
-#define OTELBPF_COLLECT_H
+#ifndef OTELBPF_TABLES_H
+#define OTELBPF_TABLES_H
 
 #include <stdbool.h>
 
 #include "otlp/metrics.h"
 #include "resource.h"
 
-/** struct collector - what is known of the maps below a pin directory. Opaque. */
-struct collector;
+/** struct tables - what is known of the maps below a pin directory. Opaque. */
+struct tables;
 
-/** collector__new - @pin_dir is kept, not copied. NULL when there is no memory. */
-struct collector *collector__new(const char *pin_dir);
-void collector__free(struct collector *collector);
+/** tables__new - @pin_dir is kept, not copied. NULL when there is no memory. */
+struct tables *tables__new(const char *pin_dir);
+void tables__free(struct tables *tables);
 
 /**
- * collector__read - encode every metric table below the pin directory
- * @collector: from collector__new()
+ * tables__read - encode every metric table below the pin directory
+ * @tables: from tables__new()
  * @resources: Resources of the entries
  * @metrics:   begun by the caller
  *
@@ -27,17 +27,17 @@ void collector__free(struct collector *collector);
  *
  * Return: the number of maps read, or -ENOMEM; -errno if the pin directory cannot be read.
  */
-int collector__read(struct collector *collector, struct resources *resources,
+int tables__read(struct tables *tables, struct resources *resources,
 		    struct metrics *metrics);
 
 /**
- * collector__evict - delete the entries that were final in the last read
+ * tables__evict - delete the entries that were final in the last read
  *
  * Those of cgroups that were gone before it. To be called only when their
  * receiver has acknowledged them, and only by the owner of the pin directory.
  *
  * Return: how many.
  */
-int collector__evict(struct collector *collector);
+int tables__evict(struct tables *tables);
 
 #endif
