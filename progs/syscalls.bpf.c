@@ -139,7 +139,7 @@ static __noinline void first_of_series(struct totals *sums, __u64 cgroup, __u32 
 
 	if (per_cgroup)
 		otel_cgroup__remember(cgroup, otel_cgroup__of(bpf_get_current_task_btf()));
-	if (!(__sync_fetch_and_or(&seen[bit / 64], mask) & mask))
+	if (!(__sync_fetch_and_or(&seen[syscall_set__word(bit)], mask) & mask))
 		sums->distinct++;
 }
 
@@ -253,7 +253,7 @@ int BPF_PROG(sys_enter, struct pt_regs *regs, long id)
 	nr = syscall__number(id, task);
 	if (otel_filter.flags & OTEL_FILTER_F(OTEL_FILTER_SET)) {
 		bit = syscall_set__bit(nr);
-		selected = (syscall_set[bit / 64] >> (bit % 64)) & 1;
+		selected = (syscall_set[syscall_set__word(bit)] >> (bit % 64)) & 1;
 		if (!selected && !syscall__is_restart(nr))
 			return 0;
 	}
