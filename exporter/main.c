@@ -95,9 +95,12 @@ static void help(FILE *out)
 		"  --format FORMAT      json, protobuf, or table (for a person, on stdout)\n"
 		"                       (default: json for file and stdout; for otlp what\n"
 		"                       OTEL_EXPORTER_OTLP_PROTOCOL says)\n"
-		"  --max-request BYTES  split requests above this size (default: 64 MiB for otlp)\n"
-		"  --pin-dir DIR        where the probes are pinned (default: " PIN_DIR_DEFAULT
-		")\n"
+		"  --max-request BYTES  split requests above this size, counted as protobuf "
+		"(default:\n"
+		"                       64 MiB for protobuf over HTTP, 64 KiB for JSON)\n"
+		"  --pin-dir DIR        where the probes are pinned (default: $OTELBPF_PIN_DIR, "
+		"else\n"
+		"                       " PIN_DIR_DEFAULT ")\n"
 		"  -q, --quiet          say nothing but errors\n"
 		"  -v, --verbose        a line for each export\n"
 		"  -h, --help           this text\n"
@@ -356,7 +359,9 @@ static int export_once(struct exporter *exporter, bool owner)
 	metrics__begin(exporter->metrics, export_time(exporter));
 	maps = tables__read(exporter->tables, exporter->resources, exporter->metrics);
 	if (maps < 0)
-		return fail(maps == -ENOMEM ? EXIT_INTERNAL : EXIT_MAP,
+		return fail(maps == -ENOMEM			? EXIT_INTERNAL
+			    : maps == -EACCES || maps == -EPERM ? EXIT_PERMISSION
+								: EXIT_MAP,
 			    "cannot read the maps below %s: %s", exporter->settings->pin_dir,
 			    strerror(-maps));
 	read = clock_ns(CLOCK_MONOTONIC);

@@ -159,7 +159,7 @@ static __always_inline void record(__u32 nr, __u64 ns, __s64 ret)
 	value = otel_table__get(&calls, &key, &no_calls, &added);
 	if (added)
 		first_of_series(sums, key.cgroup, nr);
-	if (!value || !exphist_s__record(&value->duration, ns))
+	if (value && !exphist_s__record(&value->duration, ns))
 		otel_lose(out_of_range);
 	sums->returned++;
 
