@@ -14,15 +14,16 @@
  * @deny:     filter: what is listed does not pass
  * @children: filter: with what a process forks
  * @set:      load: "PROBE.KEY=VALUE", @sets of them
+ * @filter:   load: "KIND=VALUE", @filters of them
  * @probe:    filter: --probe, @probes of them
  * @name:     what follows the command, @names of them
  */
 struct args {
 	const char *pin_dir;
 	bool json, verbose, replace, deny, children;
-	const char **set, **probe;
+	const char **set, **filter, **probe;
 	char **name;
-	int sets, probes, names;
+	int sets, filters, probes, names;
 };
 
 /** cmd_… - one command each; return an exit code */

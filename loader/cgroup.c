@@ -56,8 +56,8 @@ int cgroup__id(const char *text, __u64 *id, struct failure *failure)
 	if (!err)
 		return 0;
 	if (err == -ENOENT && !access(text, F_OK))
-		return failed(failure, EXIT_USAGE, "cgroup '%s' is not in the cgroup2 mount %s", text,
-			      root);
+		return failed(failure, EXIT_USAGE, "cgroup '%s' is not in the cgroup2 mount %s",
+			      text, root);
 	return failed(failure, EXIT_USAGE, "cgroup '%s': %s in %s", text, failure__reason(err),
 		      root);
 }
@@ -89,7 +89,9 @@ int cgroup__path(__u64 id, char *path)
 		return -errno;
 	path[n] = '\0';
 	len = strlen(root);
-	if (!strncmp(path, root, len) && (path[len] == '/' || !path[len]))
-		memmove(path, path[len] ? path + len : "/", path[len] ? strlen(path + len) + 1 : 2);
+	if (!strcmp(path, root))
+		strcpy(path, "/");
+	else if (!strncmp(path, root, len) && path[len] == '/')
+		memmove(path, path + len, strlen(path + len) + 1);
 	return 0;
 }

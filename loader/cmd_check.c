@@ -25,7 +25,7 @@ static struct bpf_program *nth_program(const struct object *object, int n)
 {
 	struct bpf_program *prog;
 
-	bpf_object__for_each_program(prog, object->obj)
+	bpf_object__for_each_program (prog, object->obj)
 		if (!n--)
 			return prog;
 	return NULL;
@@ -41,8 +41,8 @@ static int try_load(const struct target *target, int only, struct failure *failu
 	if (!code)
 		code = sizes__check(&object, failure);
 	if (!code) {
-		if (only >= 0)
-			bpf_object__for_each_program(prog, object.obj)
+		bpf_object__for_each_program (prog, object.obj)
+			if (only >= 0)
 				bpf_program__set_autoload(prog, i++ == only);
 		log__reset();
 		err = bpf_object__load(object.obj);
@@ -135,8 +135,14 @@ static int check_needs(struct json_object *list)
 
 static void print_verdict(bool ok, bool matters)
 {
-	printf("  %s%-4s%s", table__mood(ok ? MOOD_GOOD : matters ? MOOD_BAD : MOOD_CARE),
-	       ok ? "ok" : matters ? "no" : "-", table__plain());
+	const char *word = ok ? "ok" : "no";
+	enum mood mood = ok ? MOOD_GOOD : MOOD_BAD;
+
+	if (!ok && !matters) {
+		word = "-";
+		mood = MOOD_CARE;
+	}
+	printf("  %s%-4s%s", table__mood(mood), word, table__plain());
 }
 
 static void print_needs(struct json_object *report)
@@ -158,12 +164,13 @@ static void print_one(struct json_object *probe)
 
 	printf("\n%s  %s\n", report__get_text(probe, "probe"), report__get_text(probe, "object"));
 	for (size_t i = 0; (item = report__nth(probe, "programs", i)); i++) {
+		const char *why = report__get_text(item, "why");
+
+		if (report__get_bool(item, "ok") && !report__get_bool(item, "tried"))
+			why = "the hook is there; not tried to load";
 		print_verdict(report__get_bool(item, "ok"), !report__get_bool(item, "optional"));
-		printf(" %-20s %-30s %s\n", report__get_text(item, "program"),
-		       report__get_text(item, "hook"),
-		       !report__get_bool(item, "ok") ? report__get_text(item, "why") :
-		       report__get_bool(item, "tried") ? "" :
-							 "the hook is there; not tried to load");
+		printf(" %-20s %-30s%s%s\n", report__get_text(item, "program"),
+		       report__get_text(item, "hook"), why[0] ? " " : "", why);
 	}
 	if (report__has(probe, "error")) {
 		print_verdict(false, true);

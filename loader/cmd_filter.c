@@ -6,14 +6,14 @@
 
 #include "args.h"
 #include "cleanup.h"
-#include "decoder.h"
 #include "fail.h"
 #include "filter.h"
+#include "filter_list.h"
 #include "filter_value.h"
+#include "guard.h"
 #include "pins.h"
 #include "probe.h"
 #include "report.h"
-#include "table.h"
 
 /* A name may be a native call, a 32-bit one, …; a command line has not that many names. */
 #define BITS_MAX 2048
@@ -46,8 +46,9 @@ static int write_failed(const struct probe *probe, const struct filter *filter, 
 			      "the filter of probe '%s' is full: %u entries; nothing was added",
 			      probe->name, filter->max);
 	return failed(failure, err == -EPERM || err == -EACCES ? EXIT_PERMISSION : EXIT_MAP,
-		      "cannot write the filter of probe '%s': %s", probe->name,
-		      failure__reason(err));
+		      "cannot change the filter of probe '%s': %s%s", probe->name,
+		      failure__reason(err),
+		      err == -EPERM ? ": CAP_SYS_ADMIN is needed to find it by its BTF" : "");
 }
 
 /* --- add ------------------------------------------------------------------------- */
@@ -58,9 +59,9 @@ static int resolve_bits(const struct request *request, const struct filter_set *
 	int n = 0;
 
 	for (int i = 0; i < request->n_texts; i++) {
-		int more = filter_value__bits(set, request->texts[i], bits + n, BITS_MAX - n,
-					      failure);
+		int more;
 
+		more = filter_value__bits(set, request->texts[i], bits + n, BITS_MAX - n, failure);
 		if (!more)
 			return 0;
 		n += more;
@@ -137,9 +138,9 @@ static int del_from_set(const struct request *request, const struct probe *probe
 	int n = 0;
 
 	for (int i = 0; i < request->n_texts; i++) {
-		int more = filter_value__bits(set, request->texts[i], bits + n, BITS_MAX - n,
-					      failure);
+		int more;
 
+		more = filter_value__bits(set, request->texts[i], bits + n, BITS_MAX - n, failure);
 		if (!more)
 			return failure->code;
 		for (int j = 0; j < more; j++)
@@ -147,9 +148,8 @@ static int del_from_set(const struct request *request, const struct probe *probe
 				return absent_error(request, probe, request->texts[i], failure);
 		n += more;
 	}
-	return filter__set_del(filter, set, bits, n) ?
-		       absent_error(request, probe, request->texts[0], failure) :
-		       0;
+	filter__set_del(filter, set, bits, n);
+	return 0;
 }
 
 /* Of the present descendants, those that have an entry. */
@@ -246,6 +246,8 @@ static int with_probe(const struct request *request, const char *name, request_f
 			      kinds[0] ? "; it has:" : "", kinds);
 		code = named ? code : -1;
 	} else {
+		/* Half a change would be a filter that nobody asked for. */
+		guard__hold();
 		code = fn(request, &probe, &filter, failure);
 	}
 	filter__close(&filter);
@@ -289,106 +291,6 @@ static int each_probe(const struct request *request, request_fn fn)
 
 /* --- list ----------------------------------------------------------------------------- */
 
-struct listing {
-	struct json_object *list;
-	const struct filter_kind *kind;
-};
-
-static struct json_object *add_item(struct json_object *list, const char *kind, bool pass,
-				    const char *value)
-{
-	struct json_object *item = report__item(list);
-
-	report__text(item, "kind", kind);
-	report__text(item, "verdict", pass ? "allow" : "deny");
-	report__text(item, "value", value);
-	return item;
-}
-
-static int list_entry(const struct otel_filter_key *key, __u32 verdict, void *arg)
-{
-	const struct listing *listing = arg;
-	struct json_object *item;
-	char text[FILTER_TEXT];
-
-	listing->kind->print(key, text);
-	item = add_item(listing->list, listing->kind->name, verdict & OTEL_FILTER_PASS, text);
-	if (key->kind != OTEL_FILTER_COMM)
-		report__number(item, "id", key->id);
-	if (key->kind == OTEL_FILTER_PID)
-		report__bool(item, "children", verdict & OTEL_FILTER_CHILDREN);
-	return 0;
-}
-
-static bool has_item(struct json_object *list, const char *kind, const char *value)
-{
-	for (size_t i = 0; i < json_object_array_length(list); i++) {
-		struct json_object *item = json_object_array_get_idx(list, i);
-
-		if (!strcmp(report__get_text(item, "kind"), kind) &&
-		    !strcmp(report__get_text(item, "value"), value))
-			return true;
-	}
-	return false;
-}
-
-static void list_set(const struct filter *filter, const struct filter_set *set,
-		     struct json_object *list)
-{
-	struct decoder_ctx ctx = {.arg = ""};
-
-	for (__u32 bit = 0; bit < set->bits; bit++) {
-		struct decoded decoded = {};
-		char text[FILTER_TEXT];
-		__u64 number;
-		__u32 narrow;
-
-		if (!filter__set_lists(filter, set, bit) || !filter_value__number(set, bit, &number))
-			continue;
-		narrow = number;
-		set->decoder->decode(&ctx, &narrow, sizeof(narrow), &decoded);
-		if (decoded.kind == DECODED_STRING)
-			snprintf(text, sizeof(text), "%.*s", (int)decoded.len, decoded.text);
-		else
-			snprintf(text, sizeof(text), "%llu", (unsigned long long)number);
-		/* One name, added as one, may stand for several numbers. */
-		if (!has_item(list, set->kind, text))
-			add_item(list, set->kind, !filter__set_denies(filter), text);
-	}
-}
-
-static void list_filter(const struct filter *filter, struct json_object *list)
-{
-	struct listing listing = {.list = list};
-
-	for (int i = 0; (listing.kind = filter_kind__nth(i)); i++) {
-		bool looked = filter->vars->flags & OTEL_FILTER_F(listing.kind->kind);
-
-		/* Nothing passes then: worth a line. */
-		if (!filter__each(filter, listing.kind->kind, list_entry, &listing) && looked)
-			add_item(list, listing.kind->name,
-				 !(filter->vars->flags & OTEL_FILTER_F_ELSE(listing.kind->kind)),
-				 NULL);
-	}
-	for (int i = 0; i < filter->sets; i++)
-		list_set(filter, &filter->set[i], list);
-}
-
-static void print_list(struct json_object *probe)
-{
-	struct table *table = table__new("PROBE|KIND|VERDICT|VALUE");
-	struct json_object *item;
-
-	for (size_t i = 0; (item = report__nth(probe, "filters", i)); i++)
-		table__add(table, "%s" TABLE_CELL "%s" TABLE_CELL "%s" TABLE_CELL "%s%s",
-			   report__get_text(probe, "probe"), report__get_text(item, "kind"),
-			   report__get_text(item, "verdict"),
-			   report__has(item, "value") ? report__get_text(item, "value") :
-							"(all of them have exited)",
-			   report__get_bool(item, "children") ? " with children" : "");
-	table__print(table);
-}
-
 static int list(const struct args *args)
 {
 	_cleanup_json_ struct json_object *report = json_object_new_object();
@@ -417,9 +319,9 @@ static int list(const struct args *args)
 		} else if (!err) {
 			one = report__item(probes);
 			report__text(one, "probe", *name);
-			list_filter(&filter, report__list(one, "filters"));
+			filter_list__add(&filter, report__list(one, "filters"));
 			if (!args->json)
-				print_list(one);
+				filter_list__print(one);
 		}
 		filter__close(&filter);
 		probe__close(&probe);
@@ -496,5 +398,5 @@ int cmd_filter(const struct args *args)
 		free(request.keys);
 		return code;
 	}
-	return fail(EXIT_USAGE, "usage: otelbpf filter add|del|clear|list ...: otelbpf filter --help");
+	return fail(EXIT_USAGE, "filter wants add, del, clear or list: otelbpf filter --help");
 }

@@ -2,7 +2,6 @@
 /* otelbpf load: open, set options, load, attach, pin; once for each probe, each in a child. */
 #include <bpf/bpf.h>
 #include <errno.h>
-#include <signal.h>
 #include <string.h>
 
 #include "args.h"
@@ -41,7 +40,8 @@ static int apply_sets(const struct args *args, struct object *object, struct fai
 		if (!key)
 			continue;
 		if (len >= sizeof(name)) {
-			code = failed(failure, EXIT_USAGE, "--set %s: no such option", args->set[i]);
+			code = failed(failure, EXIT_USAGE, "--set %s: no such option",
+				      args->set[i]);
 			break;
 		}
 		memcpy(name, key, len);
@@ -56,13 +56,14 @@ static int check_hooks(const struct object *object, struct failure *failure)
 {
 	struct bpf_program *prog;
 
-	bpf_object__for_each_program(prog, object->obj) {
+	bpf_object__for_each_program (prog, object->obj) {
 		const char *section = bpf_program__section_name(prog);
 		struct failure why;
 
 		if (strlen(section) >= OTEL_SECTION_MAX ||
 		    strlen(bpf_program__name(prog)) >= OTEL_PROGRAM_NAME_MAX)
-			return failed(failure, EXIT_LOAD, "%s: the name or section of program %s is too long",
+			return failed(failure, EXIT_LOAD,
+				      "%s: the name or section of program %s is too long",
 				      object->target->path, bpf_program__name(prog));
 		if (bpf_program__autoload(prog) && hook__available(section, &why))
 			return failed(failure, why.code, "%s: program %s: %s", object->target->path,
@@ -79,12 +80,12 @@ static void report(const struct stage *stage)
 	int progs = 0, maps = 0;
 	__u64 bytes = 0;
 
-	bpf_object__for_each_program(prog, object->obj)
+	bpf_object__for_each_program (prog, object->obj)
 		if (bpf_program__fd(prog) >= 0) {
 			progs++;
 			bytes += mapview__memory(bpf_program__fd(prog));
 		}
-	bpf_object__for_each_map(map, object->obj)
+	bpf_object__for_each_map (map, object->obj)
 		if (bpf_map__fd(map) >= 0) {
 			maps++;
 			bytes += mapview__memory(bpf_map__fd(map));
@@ -94,9 +95,9 @@ static void report(const struct stage *stage)
 	inform("%s %s: %d programs, %d maps, %llu KiB, pinned in %s/%s%s",
 	       stage->keeps ? "upgraded" : "loaded", object->target->probe, progs, maps,
 	       (unsigned long long)bytes / 1024, stage->args->pin_dir, object->target->probe,
-	       stage->keeps && stage->old.meta.state == OTEL_STATE_PAUSED ?
-		       " (still paused: otelbpf resume)" :
-		       "");
+	       stage->keeps && stage->old.meta.state == OTEL_STATE_PAUSED
+		       ? " (still paused: otelbpf resume)"
+		       : "");
 }
 
 static int load_one(void *arg, struct json_object *result)
@@ -169,11 +170,13 @@ int cmd_load(const struct args *args)
 		code = guard__run(load_one, &job, NULL);
 		if (code)
 			tree__clean(args->pin_dir, targets[i].probe);
+		if (guard__signal() && code)
+			return fail(EXIT_INTERNAL, "interrupted: %s is as it was",
+				    targets[i].probe);
 		if (guard__signal())
-			return fail(EXIT_INTERNAL, "interrupted: %s is as it was", targets[i].probe);
+			return 0;
 		if (code < 0)
-			code = fail(EXIT_LOAD, "%s is corrupt: it crashes the BPF library (%s)",
-				    targets[i].path, strsignal(-code));
+			code = guard__explain(code, targets[i].path);
 		/* One bad probe does not keep the others from being loaded. */
 		first = first ? first : code;
 		code = 0;

@@ -15,9 +15,10 @@
 
 static void add_number(struct json_object *to, const char *key, option_number number)
 {
-	json_object_object_add(to, key,
-			       number < 0 ? json_object_new_int64(number) :
-					    json_object_new_uint64(number));
+	if (number < 0)
+		json_object_object_add(to, key, json_object_new_int64(number));
+	else
+		report__number(to, key, number);
 }
 
 static int describe(void *arg, struct json_object *result)
@@ -53,7 +54,7 @@ static int describe(void *arg, struct json_object *result)
 		report__text(item, "help", option->help);
 	}
 	list = report__list(result, "sizes");
-	bpf_object__for_each_map(map, object.obj) {
+	bpf_object__for_each_map (map, object.obj) {
 		if (!options__sizable(map))
 			continue;
 		item = report__item(list);
@@ -77,7 +78,8 @@ static void print_one(struct json_object *report)
 	printf("%s  %s\n", probe, report__get_text(report, "object"));
 	for (size_t i = 0; (item = report__nth(report, "options", i)); i++)
 		table__add(table,
-			   "%s.%s" TABLE_CELL "%s..%s" TABLE_CELL "%s" TABLE_CELL "%s" TABLE_CELL "%s",
+			   "%s.%s" TABLE_CELL "%s..%s" TABLE_CELL "%s" TABLE_CELL "%s" TABLE_CELL
+			   "%s",
 			   probe, report__get_text(item, "key"), report__get_text(item, "min"),
 			   report__get_text(item, "max"), report__get_text(item, "unit"),
 			   report__get_text(item, "default"), report__get_text(item, "help"));
@@ -104,8 +106,7 @@ int cmd_options(const struct args *args)
 
 		code = guard__run(describe, &targets[i], &one);
 		if (code < 0)
-			code = fail(EXIT_LOAD, "%s is corrupt: it crashes the BPF library (%s)",
-				    targets[i].path, strsignal(-code));
+			code = guard__explain(code, targets[i].path);
 		first = first ? first : code;
 		if (code) {
 			json_object_put(one);

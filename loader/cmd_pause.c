@@ -19,8 +19,10 @@ static int detach(const struct probe *probe, struct failure *failure)
 	struct links *links = links__release(probe->dir);
 
 	if (!links)
-		return failed(failure, errno == EACCES || errno == EPERM ? EXIT_PERMISSION : EXIT_MAP,
-			      "cannot remove the links in %s/link: %s", probe->dir, strerror(errno));
+		return failed(failure,
+			      errno == EACCES || errno == EPERM ? EXIT_PERMISSION : EXIT_MAP,
+			      "cannot remove the links in %s/link: %s", probe->dir,
+			      strerror(errno));
 	links__drop(links);
 	return 0;
 }
@@ -76,8 +78,7 @@ static int unload_one(struct probe *probe, const char *pin_dir, struct failure *
 	if (!err)
 		err = tree__remove(old);
 	if (err)
-		return failed(failure,
-			      err == -EACCES || err == -EPERM ? EXIT_PERMISSION : EXIT_MAP,
+		return failed(failure, err == -EACCES || err == -EPERM ? EXIT_PERMISSION : EXIT_MAP,
 			      "cannot remove %s: %s", probe->dir, failure__reason(err));
 	inform("unloaded %s", probe->name);
 	return 0;

@@ -102,11 +102,11 @@ static int add_loss(const void *key, const void *value, void *arg)
 	struct loss *loss = arg;
 	const char *at = (const char *)value + loss->offset;
 	size_t stride = (loss->view->info.value_size + 7) / 8 * 8;
-	size_t copies = mapview__is_percpu(loss->view) ?
-				mapview__value_bytes(loss->view) / stride :
-				1;
+	size_t copies = 1;
 
 	(void)key;
+	if (mapview__is_percpu(loss->view))
+		copies = mapview__value_bytes(loss->view) / stride;
 	for (; copies--; at += stride) {
 		__u64 wide = 0;
 		__u32 narrow = 0;
@@ -140,7 +140,7 @@ static void add_losses(const struct mapview *view, struct json_object *losses)
 	if (!type || !btf_is_struct(type) || !view->var ||
 	    !tagged__find(view->tagged, view->var, -1, "metrics"))
 		return;
-	for (int i = 0; i < btf_vlen(type); i++) {
+	for (__u32 i = 0; i < btf_vlen(type); i++) {
 		const struct btf_member *member = &btf_members(type)[i];
 		const char *reason = loss_reason(view, id, i);
 		struct loss loss = {.view = view, .offset = member->offset / 8};
@@ -162,6 +162,7 @@ static void add_maps(const struct probe *probe, struct json_object *report, __u6
 	struct json_object *losses = report__object(report, "losses");
 	_cleanup_names_ char **names = NULL;
 	char maps[PATH_MAX], path[PATH_MAX];
+	bool denied = false;
 
 	if (path__format(maps, "%s/map", probe->dir) || pins__list(maps, &names) < 0)
 		return;
@@ -186,7 +187,10 @@ static void add_maps(const struct probe *probe, struct json_object *report, __u6
 		report__number(item, "memory", bytes);
 		*memory += bytes;
 		add_losses(&view, losses);
+		denied |= view.denied;
 	}
+	if (denied)
+		json_object_object_del(report, "losses");
 }
 
 static const char *utc(__u64 realtime_ns, char text[32])
@@ -249,8 +253,8 @@ static void print_programs(struct json_object *report)
 		hook = hook[0] ? hook : "(not loaded)";
 		if (stats)
 			table__add(table,
-				   "%s" TABLE_CELL "%s" TABLE_CELL "%" PRIu64 TABLE_CELL
-				   "%" PRIu64 " ns",
+				   "%s" TABLE_CELL "%s" TABLE_CELL "%" PRIu64 TABLE_CELL "%" PRIu64
+				   " ns",
 				   report__get_text(item, "program"), hook,
 				   report__get_number(item, "runs"),
 				   report__get_number(item, "mean_ns"));
@@ -269,16 +273,19 @@ static void print_maps(struct json_object *report)
 	struct json_object *item;
 	char bytes[BYTES_TEXT];
 
-	for (size_t i = 0; (item = report__nth(report, "maps", i)); i++)
+	for (size_t i = 0; (item = report__nth(report, "maps", i)); i++) {
+		const char *type = report__get_text(item, "type");
+
+		if (report__has(item, "error"))
+			type = report__get_text(item, "error");
 		table__add(table,
 			   "%s" TABLE_CELL "%s" TABLE_CELL "%s" TABLE_CELL "%" PRIu64 TABLE_CELL
 			   "%s",
-			   report__get_text(item, "map"),
-			   report__has(item, "error") ? report__get_text(item, "error") :
-							report__get_text(item, "type"),
+			   report__get_text(item, "map"), type,
 			   report__has(item, "entries") ? report__get_text(item, "entries") : "-",
 			   report__get_number(item, "capacity"),
 			   table__bytes(report__get_number(item, "memory"), bytes));
+	}
 	table__print(table);
 }
 
@@ -287,9 +294,12 @@ static void print_losses(struct json_object *report)
 	struct json_object *losses = json_object_object_get(report, "losses");
 	int n = 0;
 
+	if (!losses) {
+		printf("  (losses: CAP_SYS_ADMIN is needed to find them)\n");
+		return;
+	}
 	printf("  losses:");
-	json_object_object_foreach(losses, reason, count)
-	{
+	json_object_object_foreach (losses, reason, count) {
 		__u64 lost = json_object_get_uint64(count);
 
 		printf("%s %s %s%" PRIu64 "%s", n++ ? "," : "", reason,
@@ -303,11 +313,13 @@ static void print_one(struct json_object *report, bool first)
 {
 	const char *state = report__get_text(report, "state");
 	const char *options = report__get_text(report, "options");
-	enum mood mood = !strcmp(state, "running") ? MOOD_GOOD :
-			 !strcmp(state, "paused")  ? MOOD_CARE :
-						     MOOD_BAD;
 	char up[48], bytes[BYTES_TEXT];
+	enum mood mood = MOOD_BAD;
 
+	if (!strcmp(state, "running"))
+		mood = MOOD_GOOD;
+	else if (!strcmp(state, "paused"))
+		mood = MOOD_CARE;
 	printf("%s%s  %s%s%s  up %s since %s  version %s  memory %s%s%s\n", first ? "" : "\n",
 	       report__get_text(report, "probe"), table__mood(mood), state, table__plain(),
 	       duration(report__get_number(report, "uptime_ns"), up),

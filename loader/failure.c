@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "failure.h"
 
+#include <bpf/libbpf.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +22,11 @@ int failed(struct failure *failure, enum exit_code code, const char *fmt, ...)
 
 const char *failure__reason(int err)
 {
+	static char text[128];
+
 	err = abs(err);
-	return err == KERNEL_ENOTSUPP ? "not supported by this kernel" : strerror(err);
+	if (err == KERNEL_ENOTSUPP)
+		return "not supported by this kernel";
+	libbpf_strerror(err, text, sizeof(text)); /* knows libbpf's own numbers, too */
+	return text;
 }

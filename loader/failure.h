@@ -31,7 +31,9 @@ int failed(struct failure *failure, enum exit_code code, const char *fmt, ...)
 
 /**
  * failure__reason - an errno as a person reads it
- * @err: positive or negative errno; knows the kernel's private ENOTSUPP
+ * @err: positive or negative errno, libbpf's numbers and the kernel's ENOTSUPP included
+ *
+ * Return: a string that the next call overwrites.
  */
 const char *failure__reason(int err);
 

@@ -67,6 +67,8 @@ static int take_variables(struct filter *filter)
 	const struct btf_var_secinfo *info, *vars = NULL;
 	int n, err;
 
+	if (view->denied)
+		return -EPERM;
 	if (!section || !btf_is_datasec(section))
 		return -ENOENT;
 	info = btf_var_secinfos(section);
@@ -110,10 +112,10 @@ static int take_entries(struct filter *filter, const char *dir)
 	if (bpf_obj_get_info_by_fd(filter->entries, &info, &len))
 		return -errno;
 	filter->max = info.max_entries;
-	return info.type == BPF_MAP_TYPE_HASH && info.key_size == sizeof(struct otel_filter_key) &&
-			       info.value_size == sizeof(__u32) ?
-		       0 :
-		       -EPROTO;
+	if (info.type != BPF_MAP_TYPE_HASH || info.key_size != sizeof(struct otel_filter_key) ||
+	    info.value_size != sizeof(__u32))
+		return -EPROTO;
+	return 0;
 }
 
 int filter__open(struct filter *filter, const char *dir)
@@ -276,8 +278,10 @@ int filter__del(struct filter *filter, const struct otel_filter_key *keys, int n
 	for (int i = 0; i < n; i++)
 		if (bpf_map_delete_elem(filter->entries, &keys[i]) && errno != ENOENT)
 			return -errno;
-	set_flags(filter, filter__each(filter, kind, NULL, NULL) ? flags_with(filter, kind) :
-								   flags_without(filter, kind));
+	if (filter__each(filter, kind, NULL, NULL))
+		set_flags(filter, flags_with(filter, kind));
+	else
+		set_flags(filter, flags_without(filter, kind));
 	next_generation(filter);
 	return 0;
 }
@@ -344,7 +348,7 @@ static bool any_used(const struct filter *filter)
 int filter__set_add(struct filter *filter, struct filter_set *set, const __u32 *bits, int n,
 		    bool deny)
 {
-	__u32 flags = filter->vars->flags | OTEL_FILTER_F(OTEL_FILTER_SET);
+	__u32 flags = flags_without(filter, OTEL_FILTER_SET) | OTEL_FILTER_F(OTEL_FILTER_SET);
 
 	if (any_used(filter) && filter__set_denies(filter) != deny)
 		return -EINVAL;
@@ -356,8 +360,7 @@ int filter__set_add(struct filter *filter, struct filter_set *set, const __u32 *
 		fill(set, false);
 	for (int i = 0; i < n; i++)
 		write_bit(set, bits[i], !deny);
-	set_flags(filter, deny ? flags | OTEL_FILTER_F_ELSE(OTEL_FILTER_SET) :
-				 flags & ~OTEL_FILTER_F_ELSE(OTEL_FILTER_SET));
+	set_flags(filter, flags | (deny ? OTEL_FILTER_F_ELSE(OTEL_FILTER_SET) : 0));
 	return 0;
 }
 

@@ -60,7 +60,8 @@ struct filter {
  *
  * It is found by its tags: the variable tagged "filter" and what is tagged "set".
  *
- * Return: 0, -ENOENT if the probe has no filter, or -errno.
+ * Return: 0, -ENOENT if the probe has no filter, -EPERM without CAP_SYS_ADMIN (the
+ * kernel's condition for reading BTF), or -errno.
  */
 int filter__open(struct filter *filter, const char *dir);
 void filter__close(struct filter *filter);

@@ -220,3 +220,36 @@ int filter_value__descendants(struct otel_filter_key **keys, int *n)
 	} while (!err && *n > before);
 	return err;
 }
+
+int filter_value__add(struct filter *filter, const char *text, struct failure *failure)
+{
+	const struct filter_kind *common;
+	struct otel_filter_key key = {};
+	struct filter_set *set;
+	__u32 bits[64];
+	char kind[64];
+	const char *value = strchr(text, '=');
+	int n, err = -ENOENT;
+
+	if (!value || (size_t)(value - text) >= sizeof(kind))
+		return failed(failure, EXIT_USAGE, "--filter wants KIND=VALUE, not '%s'", text);
+	snprintf(kind, sizeof(kind), "%.*s", (int)(value - text), text);
+	value++;
+	common = filter_kind__find(kind);
+	set = filter__find_set(filter, kind);
+	if (common && filter->entries >= 0) {
+		if (common->parse(value, &key, failure))
+			return failure->code;
+		err = filter__add(filter, &key, 1, OTEL_FILTER_PASS);
+	} else if (set) {
+		n = filter_value__bits(set, value, bits, 64, failure);
+		if (!n)
+			return failure->code;
+		err = filter__set_add(filter, set, bits, n, false);
+	}
+	if (err)
+		return failed(failure, EXIT_USAGE, "--filter %s: %s", text,
+			      err == -ENOENT ? "this probe has no filter of that kind"
+					     : strerror(-err));
+	return 0;
+}

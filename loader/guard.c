@@ -151,6 +151,22 @@ int guard__run(guard_fn fn, void *arg, struct json_object **result)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
+int guard__explain(int code, const char *path)
+{
+	switch (-code) {
+	case SIGKILL: /* a person, or the OOM killer */
+	case SIGTERM:
+		return fail(EXIT_INTERNAL, "%s: killed while it was read: is there memory enough?",
+			    path);
+	case SIGXCPU:
+		return fail(EXIT_LOAD, "%s: given up after %d seconds of CPU time", path,
+			    CPU_SECONDS_MAX);
+	default:
+		return fail(EXIT_LOAD, "%s is corrupt: it crashes the BPF library (%s)", path,
+			    strsignal(-code));
+	}
+}
+
 int guard__signal(void)
 {
 	return asked;

@@ -27,7 +27,16 @@ typedef int (*guard_fn)(void *arg, struct json_object *result);
 int guard__run(guard_fn fn, void *arg, struct json_object **result);
 
 /**
- * guard__hold - in the child: from here to its end no signal may interrupt
+ * guard__explain - say that a child did not end by itself
+ * @code: what guard__run() returned, negative
+ * @path: the object file that it read
+ *
+ * Return: EXIT_LOAD if the file is to blame, else EXIT_INTERNAL.
+ */
+int guard__explain(int code, const char *path);
+
+/**
+ * guard__hold - from here to the end of this process no signal may interrupt it
  *
  * For the few system calls that change from one loaded state to the next.
  */

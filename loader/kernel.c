@@ -28,21 +28,18 @@ static unsigned long long effective_capabilities(void)
 	return caps;
 }
 
-#define HAS(caps, cap) ((caps) >> (cap)&1)
+#define HAS(caps, cap) (((caps) >> (cap)) & 1)
 
 static int check_privileges(char found[NEED_TEXT], char advice[NEED_TEXT])
 {
 	unsigned long long caps = effective_capabilities();
 	bool admin = HAS(caps, CAP_SYS_ADMIN);
-	bool bpf = admin || HAS(caps, CAP_BPF), perfmon = admin || HAS(caps, CAP_PERFMON);
+	bool bpf = HAS(caps, CAP_BPF), perfmon = HAS(caps, CAP_PERFMON);
 
-	snprintf(found, NEED_TEXT, "user %u, %s", geteuid(),
-		 admin		 ? "CAP_SYS_ADMIN" :
-		 bpf && perfmon	 ? "CAP_BPF and CAP_PERFMON" :
-		 bpf		 ? "CAP_BPF without CAP_PERFMON" :
-		 perfmon	 ? "CAP_PERFMON without CAP_BPF" :
-				   "neither CAP_BPF nor CAP_PERFMON");
-	if (bpf && perfmon)
+	snprintf(found, NEED_TEXT, "user %u,%s%s%s%s", geteuid(), admin ? " CAP_SYS_ADMIN" : "",
+		 bpf ? " CAP_BPF" : "", perfmon ? " CAP_PERFMON" : "",
+		 admin || bpf || perfmon ? "" : " no capability for BPF");
+	if (admin || (bpf && perfmon))
 		return 0;
 	snprintf(advice, NEED_TEXT, "run it as root, or with CAP_BPF and CAP_PERFMON");
 	return EXIT_PERMISSION;
@@ -69,7 +66,8 @@ static int check_btf(char found[NEED_TEXT], char advice[NEED_TEXT])
 		return 0;
 	}
 	snprintf(found, NEED_TEXT, "no " BTF_PATH ": %s", strerror(errno));
-	snprintf(advice, NEED_TEXT, "a kernel built with CONFIG_DEBUG_INFO_BTF is needed, and sysfs");
+	snprintf(advice, NEED_TEXT,
+		 "a kernel built with CONFIG_DEBUG_INFO_BTF is needed, and sysfs");
 	return EXIT_KERNEL;
 }
 

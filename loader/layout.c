@@ -9,7 +9,8 @@
 
 #include "tagged.h"
 
-/* Types of keys and values cannot contain themselves but through a pointer, which is not followed. */
+/* Types of keys and values cannot contain themselves but through a pointer, which is not followed.
+ */
 #define DEPTH_MAX 24
 #define WHERE_MAX 256
 
@@ -83,17 +84,17 @@ static bool member_differs(struct walk *walk, __u32 now, __u32 was, const char *
 static bool structs_differ(struct walk *walk, __u32 now_id, const struct btf_type *now,
 			   __u32 was_id, const struct btf_type *was)
 {
-	int n = btf_vlen(now) < btf_vlen(was) ? btf_vlen(now) : btf_vlen(was);
+	__u32 n = btf_vlen(now) < btf_vlen(was) ? btf_vlen(now) : btf_vlen(was);
 
 	if (tags_differ(walk, now_id, was_id, -1))
 		return true;
-	for (int i = 0; i < n; i++) {
+	for (__u32 i = 0; i < n; i++) {
 		const struct btf_member *a = &btf_members(now)[i], *b = &btf_members(was)[i];
 		const char *name = name_of(walk->now, a->name_off);
 		size_t len = strlen(walk->where);
 
 		if (strcmp(name, name_of(walk->was, b->name_off)))
-			return differs(walk, "member %d is '%s', was '%s'", i, name,
+			return differs(walk, "member %u is '%s', was '%s'", i, name,
 				       name_of(walk->was, b->name_off));
 		if (a->offset != b->offset)
 			return differs(walk, "'%s' is at bit %u, was at %u", name, a->offset,
@@ -105,11 +106,12 @@ static bool structs_differ(struct walk *walk, __u32 now_id, const struct btf_typ
 			return true;
 		walk->where[len] = '\0';
 	}
-	if (btf_vlen(now) != btf_vlen(was))
-		return differs(walk, "%s member '%s'", n < btf_vlen(now) ? "new" : "no longer has",
-			       n < btf_vlen(now) ?
-				       name_of(walk->now, btf_members(now)[n].name_off) :
-				       name_of(walk->was, btf_members(was)[n].name_off));
+	if (btf_vlen(now) > n)
+		return differs(walk, "member '%s' is new",
+			       name_of(walk->now, btf_members(now)[n].name_off));
+	if (btf_vlen(was) > n)
+		return differs(walk, "member '%s' is no longer there",
+			       name_of(walk->was, btf_members(was)[n].name_off));
 	if (now->size != was->size)
 		return differs(walk, "%u bytes, was %u", now->size, was->size);
 	return false;
@@ -119,15 +121,15 @@ static bool sections_differ(struct walk *walk, const struct btf_type *now,
 			    const struct btf_type *was)
 {
 	const struct btf_var_secinfo *a = btf_var_secinfos(now), *b = btf_var_secinfos(was);
-	int n = btf_vlen(now) < btf_vlen(was) ? btf_vlen(now) : btf_vlen(was);
+	__u32 n = btf_vlen(now) < btf_vlen(was) ? btf_vlen(now) : btf_vlen(was);
 
-	for (int i = 0; i < n; i++, a++, b++) {
+	for (__u32 i = 0; i < n; i++, a++, b++) {
 		const struct btf_type *x = btf__type_by_id(walk->now, a->type);
 		const struct btf_type *y = btf__type_by_id(walk->was, b->type);
 		const char *name = x ? name_of(walk->now, x->name_off) : "";
 
 		if (!x || !y || strcmp(name, name_of(walk->was, y->name_off)))
-			return differs(walk, "variable %d is '%s', was '%s'", i, name,
+			return differs(walk, "variable %u is '%s', was '%s'", i, name,
 				       y ? name_of(walk->was, y->name_off) : "");
 		if (a->offset != b->offset || a->size != b->size)
 			return differs(walk, "'%s' is %u bytes at %u, was %u bytes at %u", name,
@@ -137,27 +139,34 @@ static bool sections_differ(struct walk *walk, const struct btf_type *now,
 			return true;
 	}
 	if (btf_vlen(now) != btf_vlen(was))
-		return differs(walk, "%d variables, was %d", btf_vlen(now), btf_vlen(was));
+		return differs(walk, "%u variables, was %u", (__u32)btf_vlen(now),
+			       (__u32)btf_vlen(was));
 	return false;
+}
+
+static __u64 enum_value(const struct btf *btf, const struct btf_type *type, __u32 i,
+			const char **name)
+{
+	if (btf_is_enum64(type)) {
+		*name = name_of(btf, btf_enum64(type)[i].name_off);
+		return btf_enum64_value(&btf_enum64(type)[i]);
+	}
+	*name = name_of(btf, btf_enum(type)[i].name_off);
+	return (__u32)btf_enum(type)[i].val;
 }
 
 static bool enums_differ(struct walk *walk, const struct btf_type *now, const struct btf_type *was)
 {
 	if (btf_vlen(now) != btf_vlen(was))
-		return differs(walk, "an enum of %d names, was %d", btf_vlen(now), btf_vlen(was));
-	for (int i = 0; i < btf_vlen(now); i++) {
-		bool is_64 = btf_is_enum64(now);
-		__u32 a = is_64 ? btf_enum64(now)[i].name_off : btf_enum(now)[i].name_off;
-		__u32 b = is_64 ? btf_enum64(was)[i].name_off : btf_enum(was)[i].name_off;
-		__u64 x = is_64 ? btf_enum64_value(&btf_enum64(now)[i]) :
-				  (__u32)btf_enum(now)[i].val;
-		__u64 y = is_64 ? btf_enum64_value(&btf_enum64(was)[i]) :
-				  (__u32)btf_enum(was)[i].val;
+		return differs(walk, "an enum of %u names, was %u", (__u32)btf_vlen(now),
+			       (__u32)btf_vlen(was));
+	for (__u32 i = 0; i < btf_vlen(now); i++) {
+		const char *a, *b;
+		__u64 x = enum_value(walk->now, now, i, &a), y = enum_value(walk->was, was, i, &b);
 
-		if (x != y || strcmp(name_of(walk->now, a), name_of(walk->was, b)))
-			return differs(walk, "enum value %s = %llu, was %s = %llu",
-				       name_of(walk->now, a), (unsigned long long)x,
-				       name_of(walk->was, b), (unsigned long long)y);
+		if (x != y || strcmp(a, b))
+			return differs(walk, "enum value %s = %llu, was %s = %llu", a,
+				       (unsigned long long)x, b, (unsigned long long)y);
 	}
 	return false;
 }
@@ -215,14 +224,18 @@ static bool types_differ(struct walk *walk, __u32 now, __u32 was)
 /* libbpf rounds a ring buffer up when it makes it, and sizes a perf buffer by CPUs. */
 static __u32 real_max_entries(const struct bpf_map *map)
 {
-	__u64 page = sysconf(_SC_PAGESIZE), max = bpf_map__max_entries(map);
+	__u64 rounded = sysconf(_SC_PAGESIZE), max = bpf_map__max_entries(map);
 
-	if (bpf_map__type(map) == BPF_MAP_TYPE_PERF_EVENT_ARRAY && !max)
-		return libbpf_num_possible_cpus();
-	if (bpf_map__type(map) == BPF_MAP_TYPE_RINGBUF)
-		while (page < max)
-			page *= 2;
-	return bpf_map__type(map) == BPF_MAP_TYPE_RINGBUF ? page : max;
+	switch (bpf_map__type(map)) {
+	case BPF_MAP_TYPE_PERF_EVENT_ARRAY:
+		return max ? max : (__u64)libbpf_num_possible_cpus();
+	case BPF_MAP_TYPE_RINGBUF:
+		while (rounded < max)
+			rounded *= 2;
+		return rounded;
+	default:
+		return max;
+	}
 }
 
 bool layout__differs(const struct object *object, const struct bpf_map *map,
@@ -240,7 +253,6 @@ bool layout__differs(const struct object *object, const struct bpf_map *map,
 		const char *name;
 		__u32 now, was;
 	} numbers[] = {
-		{"type", bpf_map__type(map), pinned->info.type},
 		{"key_size", bpf_map__key_size(map), pinned->info.key_size},
 		{"value_size", bpf_map__value_size(map), pinned->info.value_size},
 		{"max_entries", real_max_entries(map), pinned->info.max_entries},
@@ -258,9 +270,13 @@ bool layout__differs(const struct object *object, const struct bpf_map *map,
 	/* Members tell more than sizes do: so the types first, if both have some. */
 	for (size_t i = 0; i < 2 && pinned->btf; i++) {
 		snprintf(walk.where, sizeof(walk.where), "%s", types[i].name);
-		if (types[i].now && types[i].was &&
-		    types_differ(&walk, types[i].now, types[i].was))
+		if (types[i].now && types[i].was && types_differ(&walk, types[i].now, types[i].was))
 			return true;
+	}
+	if (bpf_map__type(map) != pinned->info.type) {
+		snprintf(what, size, "type is %s, was %s", mapview__type_name(bpf_map__type(map)),
+			 mapview__type_name(pinned->info.type));
+		return true;
 	}
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
 		if (numbers[i].now != numbers[i].was) {

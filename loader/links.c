@@ -36,6 +36,7 @@ static bool attaches(const struct attachable *prog)
 int links__attach(const char *dir, const struct attachable *list, int n, struct failure *failure)
 {
 	_cleanup_free_ int *fds = malloc((n + 1) * sizeof(*fds));
+	struct failure why;
 	int attached = 0, code = 0, err;
 
 	if (!fds)
@@ -45,9 +46,10 @@ int links__attach(const char *dir, const struct attachable *list, int n, struct 
 		fds[attached] = -1;
 		if (!attaches(&list[attached]))
 			continue;
-		fds[attached] = hook__attach(list[attached].section, list[attached].fd, failure);
+		fds[attached] = hook__attach(list[attached].section, list[attached].fd, &why);
 		if (fds[attached] < 0)
-			code = failure->code;
+			code = failed(failure, why.code, "program %s: %s", list[attached].name,
+				      why.line);
 	}
 	for (int i = 0; i < n && !code; i++) {
 		err = fds[i] < 0 ? 0 : tree__pin(fds[i], "%s/link/%s", dir, list[i].name);
@@ -99,7 +101,7 @@ struct links *links__release(const char *dir)
 			return NULL;
 		}
 	}
-	/* Up to 6.12 an unlinked pin gives its reference back only after a grace period. */
+	/* On 6.1 an unlinked pin gives its reference back only after a grace period. */
 	if (n)
 		grace__period();
 	return links;
@@ -125,8 +127,8 @@ void links__drop(struct links *links)
 	 * late, or somebody else (bpftool) holds a link: wait a little.
 	 */
 	for (int i = 0; i < links->n; i++)
-		for (int waited = 0; links->link[i].id && !is_gone(links->link[i].id) &&
-				     waited < DETACH_WAIT_US;
+		for (int waited = 0;
+		     links->link[i].id && !is_gone(links->link[i].id) && waited < DETACH_WAIT_US;
 		     waited += DETACH_STEP_US)
 			usleep(DETACH_STEP_US);
 	free(links);

@@ -13,6 +13,7 @@
 static struct {
 	char *text;
 	size_t len;
+	char failed[512]; /* the last failure that libbpf thought worth a debug message only */
 	bool verbose;
 } kept;
 
@@ -27,8 +28,11 @@ static int print(enum libbpf_print_level level, const char *fmt, va_list args)
 		vfprintf(stderr, fmt, again);
 		va_end(again);
 	}
-	if (level != LIBBPF_WARN)
+	if (level != LIBBPF_WARN) {
+		if (strstr(fmt, "fail"))
+			vsnprintf(kept.failed, sizeof(kept.failed), fmt, args);
 		return 0;
+	}
 	len = vasprintf(&text, fmt, args);
 	if (len < 0)
 		return 0;
@@ -52,15 +56,23 @@ void log__reset(void)
 	free(kept.text);
 	kept.text = NULL;
 	kept.len = 0;
+	kept.failed[0] = '\0';
 }
 
 /* Steps that libbpf retries or does without, and the statistics under a verifier log. */
 static bool is_noise(const char *line)
 {
 	static const char *const noise[] = {
-		"processed ", "verification time", "stack depth", "libbpf: Error in bpf_create_map",
-		"libbpf: Error in bpf_map_create", "libbpf: Error loading .BTF", "peak_states",
-		"libbpf: elf: skipping", "mark_precise", "arena ",
+		"processed ",
+		"verification time",
+		"stack depth",
+		"libbpf: Error in bpf_create_map",
+		"libbpf: Error in bpf_map_create",
+		"libbpf: Error loading .BTF",
+		"peak_states",
+		"libbpf: elf: skipping",
+		"libbpf: Error loading ELF section .BTF.ext",
+		"mark_precise",
 	};
 
 	for (size_t i = 0; i < sizeof(noise) / sizeof(noise[0]); i++)
@@ -103,21 +115,27 @@ static bool verifier_line(const char *begin, char *out, size_t size)
 	return true;
 }
 
+static void first_warning(char *out, size_t size)
+{
+	for (const char *line = kept.text; line && *line; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		copy_line(out, size, line);
+		if (out[0] && !is_noise(out))
+			return;
+	}
+	out[0] = '\0';
+}
+
 void log__cause(char *out, size_t size)
 {
 	const char *begin = kept.text ? strstr(kept.text, "-- BEGIN PROG LOAD LOG --") : NULL;
 
 	out[0] = '\0';
-	if (!kept.text || (begin && verifier_line(begin, out, size)))
+	if (begin && verifier_line(begin, out, size))
 		return;
-	for (const char *line = kept.text; line; line = strchr(line, '\n')) {
-		line += *line == '\n';
-		if (!*line)
-			break;
-		copy_line(out, size, line);
-		if (!is_noise(out))
-			break;
-	}
+	first_warning(out, size);
+	if (!out[0])
+		copy_line(out, size, kept.failed);
 	if (!strncmp(out, "libbpf: ", 8))
 		memmove(out, out + 8, strlen(out + 8) + 1);
 }

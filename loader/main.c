@@ -39,7 +39,7 @@ static const struct command commands[] = {
 	 "Tries to load every program of the probes named (default: all installed) without\n"
 	 "attaching or pinning anything.\n"},
 	{"load", cmd_load, ACCEPT_SET,
-	 "[PROBE|FILE.bpf.o]... [--set PROBE.KEY=VALUE]... [--replace]",
+	 "[PROBE|FILE.bpf.o]... [--set PROBE.KEY=VALUE]... [--filter KIND=VALUE]... [--replace]",
 	 "load, attach and pin probes (default: all installed)",
 	 "Over a probe that is loaded already: maps of the same layout are kept and only the\n"
 	 "programs are replaced; another layout is refused, unless --replace drops it.\n"},
@@ -48,17 +48,28 @@ static const struct command commands[] = {
 	{"status", cmd_status, ACCEPT_JSON, "[-j] [PROBE]...",
 	 "what is loaded: programs, hooks, maps, losses, memory", ""},
 	{"filter", cmd_filter, ACCEPT_JSON | ACCEPT_FILTER,
-	 "add|del KIND VALUE... | list [-j] | clear [KIND] [--probe PROBE]... [--deny] [--children]",
+	 "add|del KIND VALUE... | list [-j] | clear [KIND] [--probe PROBE]... [--deny] "
+	 "[--children]",
 	 "what is measured, changed while it runs",
 	 "KIND is cgroup (a path or an id, with all below it), pid, comm, uid, or the kind of a\n"
 	 "probe's own filter, for instance one of system calls. Kinds are judged one by one and\n"
 	 "all must pass. Without --probe: every loaded probe that has such a filter.\n"},
 	{"pause", cmd_pause, 0, "[PROBE]...", "detach programs; maps and filters stay", ""},
 	{"resume", cmd_resume, 0, "[PROBE]...", "attach them again", ""},
-	{"unload", cmd_unload, 0, "[PROBE]...", "remove probes and all they counted (default: all)", ""},
+	{"unload", cmd_unload, 0, "[PROBE]...", "remove probes and all they counted (default: all)",
+	 ""},
 };
 
-enum { OPT_PIN_DIR = 256, OPT_SET, OPT_REPLACE, OPT_PROBE, OPT_DENY, OPT_CHILDREN, OPT_VERSION };
+enum {
+	OPT_PIN_DIR = 256,
+	OPT_SET,
+	OPT_FILTER,
+	OPT_REPLACE,
+	OPT_PROBE,
+	OPT_DENY,
+	OPT_CHILDREN,
+	OPT_VERSION
+};
 
 static const struct choice {
 	struct option option;
@@ -66,16 +77,30 @@ static const struct choice {
 	const char *arg, *help;
 } choices[] = {
 	{{"json", no_argument, NULL, 'j'}, ACCEPT_JSON, "", "machine-readable output"},
-	{{"set", required_argument, NULL, OPT_SET}, ACCEPT_SET, " PROBE.KEY=VALUE",
+	{{"set", required_argument, NULL, OPT_SET},
+	 ACCEPT_SET,
+	 " PROBE.KEY=VALUE",
 	 "an option, or MAP.max_entries; see otelbpf options"},
-	{{"replace", no_argument, NULL, OPT_REPLACE}, ACCEPT_SET, "",
+	{{"filter", required_argument, NULL, OPT_FILTER},
+	 ACCEPT_SET,
+	 " KIND=VALUE",
+	 "filter from the first event on; KIND as in otelbpf filter"},
+	{{"replace", no_argument, NULL, OPT_REPLACE},
+	 ACCEPT_SET,
+	 "",
 	 "drop what is loaded if its layout differs"},
-	{{"probe", required_argument, NULL, OPT_PROBE}, ACCEPT_FILTER, " PROBE",
+	{{"probe", required_argument, NULL, OPT_PROBE},
+	 ACCEPT_FILTER,
+	 " PROBE",
 	 "only this probe's filter"},
 	{{"deny", no_argument, NULL, OPT_DENY}, ACCEPT_FILTER, "", "what is listed does not pass"},
-	{{"children", no_argument, NULL, OPT_CHILDREN}, ACCEPT_FILTER, "",
+	{{"children", no_argument, NULL, OPT_CHILDREN},
+	 ACCEPT_FILTER,
+	 "",
 	 "pid: with its present and future descendants"},
-	{{"pin-dir", required_argument, NULL, OPT_PIN_DIR}, 0, " DIR",
+	{{"pin-dir", required_argument, NULL, OPT_PIN_DIR},
+	 0,
+	 " DIR",
 	 "where probes are pinned (or $OTELBPF_PIN_DIR; " PIN_DIR_DEFAULT ")"},
 	{{"verbose", no_argument, NULL, 'v'}, 0, "", "libbpf's and the verifier's log on stderr"},
 	{{"quiet", no_argument, NULL, 'q'}, 0, "", "only errors on stderr"},
@@ -182,6 +207,9 @@ static int parse(struct args *args, const struct command **command, int argc, ch
 		case OPT_SET:
 			args->set[args->sets++] = optarg;
 			break;
+		case OPT_FILTER:
+			args->filter[args->filters++] = optarg;
+			break;
 		case OPT_PROBE:
 			args->probe[args->probes++] = optarg;
 			break;
@@ -213,8 +241,7 @@ static int parse(struct args *args, const struct command **command, int argc, ch
 		return fail(EXIT_USAGE, "no command: otelbpf --help lists the commands");
 	for (size_t i = 0; i < COUNT(choices); i++)
 		if ((used & 1U << i) && !(choices[i].needs & (*command)->accepts))
-			return fail(EXIT_USAGE,
-				    "--%s means nothing to '%s': otelbpf %s --help",
+			return fail(EXIT_USAGE, "--%s means nothing to '%s': otelbpf %s --help",
 				    choices[i].option.name, (*command)->name, (*command)->name);
 	args->name = argv + optind;
 	args->names = argc - optind;
@@ -224,13 +251,15 @@ static int parse(struct args *args, const struct command **command, int argc, ch
 int main(int argc, char **argv)
 {
 	_cleanup_free_ const char **set = calloc(argc + 1, sizeof(*set));
+	_cleanup_free_ const char **filter = calloc(argc + 1, sizeof(*filter));
 	_cleanup_free_ const char **probe = calloc(argc + 1, sizeof(*probe));
 	const char *environment = getenv("OTELBPF_PIN_DIR");
-	struct args args = {.pin_dir = PIN_DIR_DEFAULT, .set = set, .probe = probe};
+	struct args args = {
+		.pin_dir = PIN_DIR_DEFAULT, .set = set, .filter = filter, .probe = probe};
 	const struct command *command = NULL;
 	int code;
 
-	if (!set || !probe)
+	if (!set || !filter || !probe)
 		return fail(EXIT_INTERNAL, "no memory");
 	/* Messages begin with "otelbpf:" however we were called. */
 	program_invocation_short_name = (char *)"otelbpf";

@@ -25,8 +25,12 @@ int mapview__open(struct mapview *view, const char *path)
 	if (!view->info.btf_id)
 		return 0;
 	view->btf = btf__load_from_kernel_by_id(view->info.btf_id);
-	if (!view->btf)
-		return -errno;
+	if (!view->btf) {
+		/* BPF_BTF_GET_FD_BY_ID wants CAP_SYS_ADMIN where all else is content with CAP_BPF.
+		 */
+		view->denied = errno == EPERM;
+		return view->denied ? 0 : -errno;
+	}
 	view->tagged = tagged__new(view->btf);
 	if (!view->tagged)
 		return -ENOMEM;
@@ -76,19 +80,18 @@ size_t mapview__value_bytes(const struct mapview *view)
 	return (size_t)(view->info.value_size + 7) / 8 * 8 * libbpf_num_possible_cpus();
 }
 
-long mapview__each(const struct mapview *view, mapview_fn fn, void *arg)
+static long each_entry(const struct mapview *view, mapview_fn fn, void *arg)
 {
 	_cleanup_free_ char *keys = calloc(2, view->info.key_size);
 	_cleanup_free_ void *value = malloc(mapview__value_bytes(view));
-	char *key = keys, *next = keys + view->info.key_size, *swap;
+	char *key = keys, *next, *swap;
 	/* A key that is deleted under us makes the kernel begin anew: do not follow it forever. */
 	unsigned long steps = 2UL * view->info.max_entries + 16;
 	long seen = 0;
 
 	if (!keys || !value)
 		return -ENOMEM;
-	if (!mapview__has_keys(view))
-		return -EOPNOTSUPP;
+	next = keys + view->info.key_size;
 	for (void *prev = NULL; steps--; prev = key) {
 		if (bpf_map_get_next_key(view->fd, prev, next))
 			return errno == ENOENT ? seen : -errno;
@@ -102,6 +105,11 @@ long mapview__each(const struct mapview *view, mapview_fn fn, void *arg)
 			break;
 	}
 	return seen;
+}
+
+long mapview__each(const struct mapview *view, mapview_fn fn, void *arg)
+{
+	return mapview__has_keys(view) ? each_entry(view, fn, arg) : -EOPNOTSUPP;
 }
 
 __u64 mapview__memory(int fd)

@@ -17,6 +17,7 @@ struct tagged;
  * @btf:    the types it was made with; NULL if it has none
  * @tagged: index of their tags; NULL if it has none
  * @var:    BTF id of the map's variable, 0 if there is none
+ * @denied: it has BTF, but the kernel shows that only to CAP_SYS_ADMIN
  */
 struct mapview {
 	int fd;
@@ -24,6 +25,7 @@ struct mapview {
 	struct btf *btf;
 	struct tagged *tagged;
 	__u32 var;
+	bool denied;
 };
 
 /**
@@ -31,7 +33,7 @@ struct mapview {
  * @view: filled; to be closed also after a failure
  * @path: the pin
  *
- * Return: 0 or -errno.
+ * Return: 0, also when only the BTF is denied, or -errno.
  */
 int mapview__open(struct mapview *view, const char *path);
 void mapview__close(struct mapview *view);

@@ -273,7 +273,7 @@ int object__programs(const struct object *object)
 	struct bpf_program *prog;
 	int n = 0;
 
-	bpf_object__for_each_program(prog, object->obj)
+	bpf_object__for_each_program (prog, object->obj)
 		n++;
 	return n;
 }

@@ -97,20 +97,23 @@ static int describe(const struct btf *btf, const struct btf_var_secinfo *info,
 	int id = btf__resolve_type(btf, info->type);
 
 	type = id > 0 ? btf__type_by_id(btf, id) : NULL;
-	if (!type || !(btf_is_int(type) || btf_is_any_enum(type)) || tag->args != 3)
+	if (!var || !btf_is_var(var) || !type || tag->args != 3)
+		return -EINVAL;
+	if (!btf_is_int(type) && !btf_is_any_enum(type))
+		return -EINVAL;
+	if (type->size != 1 && type->size != 2 && type->size != 4 && type->size != 8)
 		return -EINVAL;
 	option->name = btf__name_by_offset(btf, var->name_off);
 	option->unit = tag->arg[1];
 	option->help = tag->arg[2];
 	option->size = type->size;
-	option->is_signed = btf_is_int(type) ? !!(btf_int_encoding(type) & BTF_INT_SIGNED) :
-					       btf_kflag(type);
-	option->at = image + info->offset;
+	option->is_signed = btf_kflag(type); /* of an enum */
+	if (btf_is_int(type))
+		option->is_signed = btf_int_encoding(type) & BTF_INT_SIGNED;
 	if (!option->name || !image || info->offset > section_size ||
 	    option->size > section_size - info->offset || info->offset % option->size)
 		return -EINVAL;
-	if (option->size != 1 && option->size != 2 && option->size != 4 && option->size != 8)
-		return -EINVAL;
+	option->at = image + info->offset;
 	return parse_range(tag->arg[0], &option->min, &option->max);
 }
 
@@ -127,7 +130,7 @@ int options__of(const struct object *object, struct option_vars *options, struct
 	struct bpf_map *map;
 
 	*options = (struct option_vars){};
-	bpf_object__for_each_map(map, object->obj) {
+	bpf_object__for_each_map (map, object->obj) {
 		const char *section = object__section(map);
 		const struct btf_type *sec = section ? datasec(btf, section) : NULL;
 		struct option_var *more;
@@ -138,10 +141,10 @@ int options__of(const struct object *object, struct option_vars *options, struct
 		if (!more)
 			return failed(failure, EXIT_INTERNAL, "no memory");
 		options->var = more;
-		for (int i = 0; i < btf_vlen(sec); i++) {
+		for (__u32 i = 0; i < btf_vlen(sec); i++) {
 			const struct btf_var_secinfo *info = &btf_var_secinfos(sec)[i];
-			const struct tag *tag = tagged__find(object->tagged, info->type, -1,
-							     "option");
+			const struct tag *tag =
+				tagged__find(object->tagged, info->type, -1, "option");
 
 			if (!tag)
 				continue;
@@ -205,7 +208,7 @@ static int unknown_key(const struct object *object, const struct option_vars *op
 
 	for (int i = 0; i < options->n; i++)
 		consider(key, options->var[i].name, best, sizeof(best), &least);
-	bpf_object__for_each_map(map, object->obj) {
+	bpf_object__for_each_map (map, object->obj) {
 		if (!options__sizable(map))
 			continue;
 		snprintf(candidate, sizeof(candidate), "%s" SIZE_SUFFIX, bpf_map__name(map));
@@ -251,7 +254,8 @@ int options__set(struct object *object, struct option_vars *options, const char 
 	for (int i = 0; i < options->n; i++)
 		if (!strcmp(options->var[i].name, key))
 			option = &options->var[i];
-	if (len > suffix && len - suffix < sizeof(name) && !strcmp(key + len - suffix, SIZE_SUFFIX)) {
+	if (len > suffix && len - suffix < sizeof(name) &&
+	    !strcmp(key + len - suffix, SIZE_SUFFIX)) {
 		snprintf(name, sizeof(name), "%.*s", (int)(len - suffix), key);
 		map = bpf_object__find_map_by_name(object->obj, name);
 		if (map && !options__sizable(map))

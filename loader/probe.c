@@ -83,16 +83,16 @@ static int open_failed(const struct probe *probe, const char *name, int err,
 			      name, name);
 	case EPERM:
 	case EACCES:
-		return failed(failure, EXIT_PERMISSION, "cannot open probe '%s': %s: run it as root",
-			      name, failure__reason(err));
+		return failed(failure, EXIT_PERMISSION,
+			      "cannot open probe '%s': %s: run it as root", name,
+			      failure__reason(err));
 	default:
 		return failed(failure, EXIT_MAP, "cannot open probe '%s': %s", name,
 			      failure__reason(err));
 	}
 }
 
-int probe__open(struct probe *probe, const char *pin_dir, const char *name,
-		struct failure *failure)
+int probe__open(struct probe *probe, const char *pin_dir, const char *name, struct failure *failure)
 {
 	int err;
 
@@ -175,8 +175,10 @@ int probe__attach(struct probe *probe, struct failure *failure)
 	}
 	err = code ? 0 : probe__next_epoch(probe->dir);
 	if (err)
-		code = failed(failure, EXIT_MAP, "cannot write the filter of probe '%s': %s",
-			      probe->name, failure__reason(err));
+		code = failed(failure, err == -EPERM ? EXIT_PERMISSION : EXIT_MAP,
+			      "cannot write the filter of probe '%s': %s%s", probe->name,
+			      failure__reason(err),
+			      err == -EPERM ? ": CAP_SYS_ADMIN is needed to find it" : "");
 	if (!code)
 		code = links__attach(probe->dir, list, n, failure);
 	for (int i = 0; i < n; i++)
@@ -192,8 +194,8 @@ int probe__names(const struct args *args, char ***names)
 	if (!n) {
 		n = pins__probes(args->pin_dir, names);
 		if (n < 0)
-			return fail(n == -EACCES ? EXIT_PERMISSION : EXIT_MAP,
-				    "cannot read %s: %s", args->pin_dir, strerror(-n));
+			return fail(n == -EACCES ? EXIT_PERMISSION : EXIT_MAP, "cannot read %s: %s",
+				    args->pin_dir, strerror(-n));
 		return 0;
 	}
 	*names = calloc(n + 1, sizeof(**names));

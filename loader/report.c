@@ -70,8 +70,9 @@ struct json_object *report__nth(struct json_object *from, const char *key, size_
 {
 	struct json_object *list = json_object_object_get(from, key);
 
-	return list && i < json_object_array_length(list) ? json_object_array_get_idx(list, i) :
-							    NULL;
+	if (!list || i >= json_object_array_length(list))
+		return NULL;
+	return json_object_array_get_idx(list, i);
 }
 
 int report__print(struct json_object *report)

@@ -49,7 +49,7 @@ int sizes__check(const struct object *object, struct failure *failure)
 	const struct bpf_map *map;
 	const char *name = "";
 
-	bpf_object__for_each_map(map, object->obj) {
+	bpf_object__for_each_map (map, object->obj) {
 		__u64 bytes = bpf_map__fd(map) >= 0 ? 0 : sizes__of_map(map);
 
 		total += bytes;
@@ -64,6 +64,6 @@ int sizes__check(const struct object *object, struct failure *failure)
 		      "%s: its maps would take %llu MiB, more than half of the %llu MiB that are "
 		      "available: '%s' has %llu MiB, --set %s.%s.max_entries=N makes it smaller",
 		      object->target->path, (unsigned long long)total >> 20,
-		      (unsigned long long)available >> 20, name,
-		      (unsigned long long)largest >> 20, object->target->probe, name);
+		      (unsigned long long)available >> 20, name, (unsigned long long)largest >> 20,
+		      object->target->probe, name);
 }

@@ -12,11 +12,11 @@
 
 #include "cleanup.h"
 #include "filter.h"
+#include "filter_value.h"
 #include "guard.h"
-#include "layout.h"
+#include "keep.h"
 #include "links.h"
 #include "log.h"
-#include "mapview.h"
 #include "path.h"
 #include "pins.h"
 #include "sizes.h"
@@ -25,140 +25,41 @@
 
 /* --- what goes on ------------------------------------------------------------ */
 
-/*
- * Written anew by every load: constants belong to the programs, and the loader's
- * own maps are filled before the old ones may be forgotten.
- */
-static bool is_never_kept(const struct bpf_map *map)
-{
-	const char *section = object__section(map), *name = bpf_map__name(map);
-
-	return section ? !strncmp(section, ".rodata", 7) :
-			 !strcmp(name, "meta") || !strcmp(name, "programs");
-}
-
-static struct bpf_map *find_by_pin(const struct object *object, const char *pin)
-{
-	char name[PIN_NAME_MAX];
-	struct bpf_map *map;
-
-	bpf_object__for_each_map(map, object->obj) {
-		object__pin_name(map, name);
-		if (!strcmp(name, pin))
-			return map;
-	}
-	return NULL;
-}
-
-static bool is_data(const struct mapview *view)
-{
-	return !(view->info.map_flags & BPF_F_RDONLY_PROG);
-}
-
-/* Whether every map of the old probe can go on. If not, @what says which one and why. */
-static int compare(struct stage *stage, char **pins, char *what, size_t size)
-{
-	char path[PATH_MAX], difference[256];
-
-	for (char **pin = pins; *pin; pin++) {
-		const struct bpf_map *map = find_by_pin(stage->object, *pin);
-		_cleanup_view_ struct mapview view = {.fd = -1};
-		int err;
-
-		if (map && is_never_kept(map))
-			continue;
-		err = path__format(path, "%s/map/%s", stage->old.dir, *pin);
-		if (!err)
-			err = mapview__open(&view, path);
-		if (err) {
-			snprintf(what, size, "map %s cannot be read: %s", *pin,
-				 failure__reason(err));
-			return 1;
-		}
-		if (!map && is_data(&view)) {
-			snprintf(what, size, "map %s is no longer there", *pin);
-			return 1;
-		}
-		if (map && layout__differs(stage->object, map, &view, difference,
-					   sizeof(difference))) {
-			snprintf(what, size, "map %s: %s", *pin, difference);
-			return 1;
-		}
-	}
-	return 0;
-}
-
-static int reuse(struct stage *stage, char **pins, struct failure *failure)
-{
-	char path[PATH_MAX];
-
-	for (char **pin = pins; *pin; pin++) {
-		struct bpf_map *map = find_by_pin(stage->object, *pin);
-		_cleanup_fd_ int fd = -1;
-		int err;
-
-		if (!map || is_never_kept(map))
-			continue;
-		err = path__format(path, "%s/map/%s", stage->old.dir, *pin);
-		fd = err ? -1 : bpf_obj_get(path);
-		if (!err)
-			err = fd < 0 ? -errno : bpf_map__reuse_fd(map, fd);
-		if (err)
-			return failed(failure, EXIT_MAP, "cannot go on with map %s: %s", path,
-				      failure__reason(err));
-	}
-	return 0;
-}
-
-static void describe_dropped(struct stage *stage, char **pins)
-{
-	size_t len = 0, size = sizeof(stage->dropped);
-	char path[PATH_MAX];
-
-	for (char **pin = pins; *pin && len < size; pin++) {
-		_cleanup_view_ struct mapview view = {.fd = -1};
-		long entries;
-
-		if (path__format(path, "%s/map/%s", stage->old.dir, *pin) ||
-		    mapview__open(&view, path) || view.info.max_entries < 2)
-			continue;
-		entries = mapview__each(&view, NULL, NULL);
-		if (entries > 0 && strcmp(*pin, "programs"))
-			len += snprintf(stage->dropped + len, size - len, "%s%s (%ld entries)",
-					len ? ", " : "", *pin, entries);
-	}
-}
-
 static int meet_old(struct stage *stage, struct failure *failure)
 {
 	const char *name = stage->object->target->probe;
 	_cleanup_names_ char **pins = NULL;
 	char maps[PATH_MAX], what[400];
-	bool differs;
-	int n;
+	int n, differs = 1;
 
 	if (probe__open_locked(&stage->old, stage->args->pin_dir, name, failure)) {
 		if (!stage->args->replace || failure->code != EXIT_MAP)
 			return failure->code;
 		snprintf(what, sizeof(what), "%.399s", failure->line);
-		differs = true;
 	}
 	n = path__format(maps, "%s/map", stage->old.dir);
 	n = n ? n : pins__list(maps, &pins);
 	if (n < 0 || !pins)
 		return failed(failure, EXIT_MAP, "cannot read %s: %s", maps,
 			      failure__reason(n ? n : ENOENT));
-	differs = !stage->old.programs || compare(stage, pins, what, sizeof(what));
+	if (stage->old.programs)
+		differs = keep__compare(stage->object, maps, pins, what, sizeof(what));
+	if (differs < 0)
+		return failed(
+			failure, EXIT_PERMISSION,
+			"probe '%s' is loaded, and CAP_SYS_ADMIN is needed to compare its maps "
+			"with the new ones: unload it first",
+			name);
 	if (!differs) {
 		stage->keeps = true;
-		return reuse(stage, pins, failure);
+		return keep__reuse(stage->object, maps, pins, failure);
 	}
 	if (!stage->args->replace)
 		return failed(failure, EXIT_MAP,
 			      "probe '%s' is loaded with another layout (%s): export what it "
 			      "counted, then load --replace drops it",
 			      name, what);
-	describe_dropped(stage, pins);
+	keep__describe_dropped(maps, pins, stage->dropped, sizeof(stage->dropped));
 	return 0;
 }
 
@@ -176,8 +77,7 @@ int stage__begin(struct stage *stage, const struct args *args, struct object *ob
 	if (!err)
 		stage->lock = err = tree__begin(args->pin_dir, name);
 	if (err < 0)
-		return failed(failure,
-			      err == -EACCES || err == -EPERM ? EXIT_PERMISSION : EXIT_MAP,
+		return failed(failure, err == -EACCES || err == -EPERM ? EXIT_PERMISSION : EXIT_MAP,
 			      "cannot make %s: %s", stage->dir, failure__reason(err));
 	stage->has_old = !access(path, F_OK);
 	return stage->has_old ? meet_old(stage, failure) : 0;
@@ -251,7 +151,7 @@ static int write_programs(struct stage *stage)
 	struct bpf_program *prog;
 	__u32 i = 0;
 
-	bpf_object__for_each_program(prog, stage->object->obj) {
+	bpf_object__for_each_program (prog, stage->object->obj) {
 		struct otel_program program = {};
 
 		snprintf(program.name, sizeof(program.name), "%s", bpf_program__name(prog));
@@ -273,17 +173,17 @@ static bool is_table(const struct stage *stage, const struct bpf_map *map)
 /* The entry that takes what a full table cannot: see otel_table__get(). */
 static int add_overflow(const struct bpf_map *map)
 {
-	size_t cpus = bpf_map__type(map) == BPF_MAP_TYPE_PERCPU_HASH ? libbpf_num_possible_cpus() :
-								       1;
-	_cleanup_free_ void *value = calloc(cpus, (bpf_map__value_size(map) + 7) / 8 * 8);
+	/* Room for a value on each CPU, whether it has that or not. */
+	_cleanup_free_ void *value =
+		calloc(libbpf_num_possible_cpus(), (bpf_map__value_size(map) + 7) / 8 * 8);
 	_cleanup_free_ void *key = malloc(bpf_map__key_size(map));
 
 	if (!value || !key)
 		return -ENOMEM;
 	memset(key, 0xff, bpf_map__key_size(map));
-	return bpf_map_update_elem(bpf_map__fd(map), key, value, BPF_NOEXIST) && errno != EEXIST ?
-		       -errno :
-		       0;
+	if (bpf_map_update_elem(bpf_map__fd(map), key, value, BPF_NOEXIST) && errno != EEXIST)
+		return -errno;
+	return 0;
 }
 
 /* libbpf goes on without BTF when the kernel refuses it. Then no map explains itself. */
@@ -301,7 +201,7 @@ static int fill_maps(struct stage *stage, struct failure *failure)
 {
 	const struct bpf_map *map;
 
-	bpf_object__for_each_map(map, stage->object->obj) {
+	bpf_object__for_each_map (map, stage->object->obj) {
 		enum bpf_map_type type = bpf_map__type(map);
 		char cause[512];
 		int err;
@@ -336,7 +236,7 @@ static int pin_all(struct stage *stage, struct failure *failure)
 	struct bpf_map *map;
 	int err = tree__make_probe(stage->dir);
 
-	bpf_object__for_each_map(map, stage->object->obj) {
+	bpf_object__for_each_map (map, stage->object->obj) {
 		if (err || bpf_map__fd(map) < 0)
 			continue;
 		object__pin_name(map, pin);
@@ -345,7 +245,7 @@ static int pin_all(struct stage *stage, struct failure *failure)
 		err = tree__pin(bpf_map__fd(map), "%s/map/%s", stage->dir, pin);
 	}
 	if (!err)
-		bpf_object__for_each_program(prog, stage->object->obj) {
+		bpf_object__for_each_program (prog, stage->object->obj) {
 			if (err || bpf_program__fd(prog) < 0)
 				continue;
 			what = "program";
@@ -387,7 +287,7 @@ static int attach_new(struct stage *stage, struct failure *failure)
 	struct bpf_program *prog;
 	int n = 0;
 
-	bpf_object__for_each_program(prog, stage->object->obj)
+	bpf_object__for_each_program (prog, stage->object->obj)
 		if (bpf_program__fd(prog) >= 0)
 			list[n++] = (struct attachable){bpf_program__name(prog), section_of(prog),
 							bpf_program__fd(prog)};
@@ -424,6 +324,7 @@ static int take_place(struct stage *stage, struct failure *failure)
 int stage__commit(struct stage *stage, struct failure *failure)
 {
 	bool stays_paused = stage->keeps && stage->old.meta.state == OTEL_STATE_PAUSED;
+	enum otel_state state = stays_paused ? OTEL_STATE_PAUSED : OTEL_STATE_RUNNING;
 	struct links *old_links = NULL;
 	struct otel_meta meta = {};
 	struct filter filter;
@@ -431,7 +332,8 @@ int stage__commit(struct stage *stage, struct failure *failure)
 
 	/* Everything slow comes before the old programs are detached. */
 	err = filter__open(&filter, stage->dir);
-	if (!err || err == -ENOENT)
+	/* What is new has no old start times either: its epoch may stay 0. */
+	if (!err || err == -ENOENT || (err == -EPERM && !stage->keeps))
 		err = write_meta(stage, OTEL_STATE_LOADING, &meta);
 	if (err) {
 		filter__close(&filter);
@@ -448,10 +350,11 @@ int stage__commit(struct stage *stage, struct failure *failure)
 	links__drop(old_links);
 	if (!code && filter.vars)
 		__atomic_add_fetch(&filter.vars->epoch, 1, __ATOMIC_SEQ_CST);
+	for (int i = 0; i < stage->args->filters && !code; i++)
+		code = filter_value__add(&filter, stage->args->filter[i], failure);
 	if (!code && !stays_paused)
 		code = attach_new(stage, failure);
-	err = code ? 0 :
-		     write_meta(stage, stays_paused ? OTEL_STATE_PAUSED : OTEL_STATE_RUNNING, &meta);
+	err = code ? 0 : write_meta(stage, state, &meta);
 	if (err)
 		code = failed(failure, EXIT_MAP, "cannot write the map 'meta': %s",
 			      failure__reason(err));
