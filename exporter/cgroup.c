@@ -46,8 +46,10 @@ static bool find_container(const char *name, size_t len, char id[ID_LEN + 1])
 static bool find_pod(const char *name, size_t len, char uid[UUID_LEN + 1])
 {
 	static const char shape[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
-	const char *at;
+	const char *colon = memchr(name, ':', len), *at;
 
+	if (colon)
+		len = colon - name; /* "POD.slice:cri-containerd:ID" */
 	if (len > 6 && !strncmp(name + len - 6, ".slice", 6))
 		len -= 6;
 	if (len < UUID_LEN + 3)
@@ -58,8 +60,10 @@ static bool find_pod(const char *name, size_t len, char uid[UUID_LEN + 1])
 	for (int i = 0; i < UUID_LEN; i++) {
 		bool dash = at[i] == '-' || at[i] == '_';
 
-		if (shape[i] == '-' ? !dash : !isxdigit((unsigned char)at[i]))
+		if (shape[i] == '-' ? !dash : !isxdigit((unsigned char)at[i])) {
+			uid[0] = '\0';
 			return false;
+		}
 		uid[i] = dash ? '-' : at[i];
 	}
 	uid[UUID_LEN] = '\0';

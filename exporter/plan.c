@@ -12,10 +12,12 @@
 #include <string.h>
 
 #include "otlp/fields.h"
+#include "otlp/utf8.h"
 #include "tagged.h"
 
 #define UNIT_MAX 63
 #define DESCRIPTION_MAX 1023
+#define EXPONENT_MAX 1022 /* of a normal double, up and down */
 
 /* What one compilation carries around. */
 struct compiler {
@@ -140,7 +142,7 @@ static int compile_attr(struct compiler *c, struct plan_attr *attr, const char *
 	if (err)
 		return bad(c, "member %s, tag \"%s\": %s", member, tag->text, why);
 	pb__string(&attr->key, KEY_VALUE_KEY, name);
-	return 0;
+	return attr->key.failed ? -ENOMEM : 0;
 }
 
 static int compile_key_member(struct compiler *c, const struct btf_type *type, __u32 id, int i)
@@ -271,7 +273,7 @@ static int compile_histogram(struct compiler *c, struct instrument *ins, __u32 t
 			return bad(c,
 				   "member %s, tag \"%s\": ascending bounds are expected at '%s'",
 				   member, tag->text, at);
-		at = *end ? end + 1 : end;
+		at = end[0] && end[1] ? end + 1 : end; /* a comma at the end stays: refused */
 		n++;
 	}
 	if (*at || n != array->nelems)
@@ -315,6 +317,9 @@ static int compile_exphist(struct compiler *c, struct instrument *ins, __u32 typ
 				*members[j].at = ins->offset + offset;
 		if (!buckets)
 			continue;
+		if (ins->buckets >= 0)
+			return bad(c, "member %s.%s, tag \"%s\": buckets are there twice", member,
+				   name, buckets->text);
 		array = u64_array(c->btf, m->type);
 		if (!array || !array->nelems || array->nelems > PLAN_BUCKETS_MAX)
 			return bad(c, "member %s.%s: buckets are an array of 1 to %d __u64", member,
@@ -322,13 +327,13 @@ static int compile_exphist(struct compiler *c, struct instrument *ins, __u32 typ
 		if (buckets->args != 4 || !parse_int(buckets->arg[0], &ins->scale) ||
 		    ins->scale < -10 || ins->scale > 20 ||
 		    !parse_int(buckets->arg[1], &ins->index) ||
-		    !parse_double(buckets->arg[2], &ins->factor))
+		    !parse_double(buckets->arg[2], &ins->factor) || ins->factor <= 0)
 			return bad(c,
 				   "member %s.%s, tag \"%s\": scale, index, factor and zero are "
 				   "expected",
 				   member, name, buckets->text);
 		if (strcmp(buckets->arg[3], "none")) {
-			if (!parse_int(buckets->arg[3], &zero))
+			if (!parse_int(buckets->arg[3], &zero) || abs(zero) > EXPONENT_MAX)
 				return bad(c,
 					   "member %s.%s, tag \"%s\": '%s' is neither an exponent "
 					   "nor none",
@@ -361,6 +366,21 @@ static const struct {
 };
 #define INSTRUMENT_WORDS (int)(sizeof(instrument_words) / sizeof(instrument_words[0]))
 
+/* Whether the key or another constant attribute has this name. */
+static bool is_attr(const struct plan *plan, const struct instrument *ins, const char *name)
+{
+	struct pb key = {0};
+	bool found = false;
+
+	for (int i = 0; i < plan->n_attrs && !found; i++)
+		found = !strcmp(plan->attrs[i].name, name);
+	pb__string(&key, KEY_VALUE_KEY, name);
+	for (int i = 0; i < ins->n_with && !found; i++)
+		found = ins->with[i].len > key.len && !memcmp(ins->with[i].data, key.data, key.len);
+	pb__free(&key);
+	return found;
+}
+
 static int compile_with(struct compiler *c, struct instrument *ins, const char *member,
 			const struct tag *tag)
 {
@@ -369,6 +389,12 @@ static int compile_with(struct compiler *c, struct instrument *ins, const char *
 	if (tag->args != 2 || !is_name(tag->arg[0]))
 		return bad(c, "member %s, tag \"%s\": an attribute name and a value are expected",
 			   member, tag->text);
+	if (!utf8__is_text(tag->arg[1]))
+		return bad(c, "member %s, tag \"%s\": the value is no printable UTF-8", member,
+			   tag->text);
+	if (is_attr(c->plan, ins, tag->arg[0]))
+		return bad(c, "member %s, tag \"%s\": attribute %s is there twice", member,
+			   tag->text, tag->arg[0]);
 	if (ins->n_with == (int)(sizeof(ins->with) / sizeof(ins->with[0])))
 		return bad(c, "member %s, tag \"%s\": too many constant attributes", member,
 			   tag->text);
@@ -380,6 +406,18 @@ static int compile_with(struct compiler *c, struct instrument *ins, const char *
 		with->failed = true;
 	pb__free(&value);
 	return with->failed ? -ENOMEM : 0;
+}
+
+/* Buckets would stay as they are: OTEL_BUCKETS() and the bounds say what those are worth. */
+static int compile_scale(struct compiler *c, struct instrument *ins, const char *member,
+			 const struct tag *tag)
+{
+	if (ins->kind == INSTRUMENT_HISTOGRAM || ins->kind == INSTRUMENT_EXPHIST)
+		return bad(c, "member %s, tag \"%s\": a histogram takes no scale", member,
+			   tag->text);
+	if (tag->args != 1 || !parse_double(tag->arg[0], &ins->factor) || ins->factor == 0)
+		return bad(c, "member %s, tag \"%s\": a number is expected", member, tag->text);
+	return 0;
 }
 
 static int compile_value_member(struct compiler *c, const struct btf_type *type, __u32 id, int i,
@@ -430,6 +468,10 @@ static int compile_value_member(struct compiler *c, const struct btf_type *type,
 	if (strlen(tag->arg[1]) > UNIT_MAX || strlen(tag->arg[2]) > DESCRIPTION_MAX)
 		return bad(c, "member %s: a unit takes %d bytes and a description %d", name,
 			   UNIT_MAX, DESCRIPTION_MAX);
+	/* A receiver refuses the whole request for one string that is no UTF-8. */
+	if (!utf8__is_text(tag->arg[1]) || !utf8__is_text(tag->arg[2]))
+		return bad(c, "member %s, tag \"%s\": unit and description are printable UTF-8",
+			   name, tag->text);
 	ins->name = tag->arg[0];
 	ins->unit = tag->arg[1];
 	ins->desc = tag->arg[2];
@@ -440,10 +482,7 @@ static int compile_value_member(struct compiler *c, const struct btf_type *type,
 		if (!strcmp(other->word, "with"))
 			err = compile_with(c, ins, name, other);
 		else if (!strcmp(other->word, "scale"))
-			err = other->args == 1 && parse_double(other->arg[0], &ins->factor)
-				      ? 0
-				      : bad(c, "member %s, tag \"%s\": a number is expected", name,
-					    other->text);
+			err = compile_scale(c, ins, name, other);
 		else if (other != tag)
 			err = bad(c, "member %s, tag \"%s\": not known", name, other->text);
 	}

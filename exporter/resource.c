@@ -17,6 +17,7 @@
 #include "fail.h"
 #include "otlp/attr.h"
 #include "otlp/fields.h"
+#include "otlp/utf8.h"
 #include "percent.h"
 
 #define CGROUP2_ROOT_ID 1 /* the id of the true root: no cgroup namespace hides others from us */
@@ -83,7 +84,8 @@ static int parse_attributes(char *text, struct setting *out, int max)
 		out[n].key = percent__decode(key, strlen(key));
 		out[n].value = percent__decode(value, strlen(value));
 		n++;
-		if (!key[0] || !out[n - 1].key || !out[n - 1].value)
+		if (!key[0] || !out[n - 1].key || !out[n - 1].value ||
+		    !utf8__is_text(out[n - 1].key))
 			return -1;
 	}
 	return n;

@@ -200,22 +200,20 @@ static bool enum_name(const struct btf *btf, __u32 id, __u64 number, struct deco
 {
 	int resolved = btf__resolve_type(btf, id);
 	const struct btf_type *type = resolved > 0 ? btf__type_by_id(btf, resolved) : NULL;
+	const char *name = NULL;
 
 	if (type && btf_is_enum(type)) {
-		for (int i = 0; i < btf_vlen(type); i++)
-			if ((__u32)btf_enum(type)[i].val == (__u32)number) {
-				put_text(out, btf__name_by_offset(btf, btf_enum(type)[i].name_off));
-				return true;
-			}
+		for (int i = 0; i < btf_vlen(type) && !name; i++)
+			if ((__u32)btf_enum(type)[i].val == (__u32)number)
+				name = btf__name_by_offset(btf, btf_enum(type)[i].name_off);
 	} else if (type && btf_is_enum64(type)) {
-		for (int i = 0; i < btf_vlen(type); i++)
-			if (btf_enum64_value(&btf_enum64(type)[i]) == number) {
-				put_text(out,
-					 btf__name_by_offset(btf, btf_enum64(type)[i].name_off));
-				return true;
-			}
+		for (int i = 0; i < btf_vlen(type) && !name; i++)
+			if (btf_enum64_value(&btf_enum64(type)[i]) == number)
+				name = btf__name_by_offset(btf, btf_enum64(type)[i].name_off);
 	}
-	return false;
+	if (name)
+		put_text(out, name);
+	return name;
 }
 
 static int check_enum(const struct decoder_ctx *ctx, size_t size, const char **why)
@@ -252,9 +250,33 @@ static const struct btf *vmlinux_btf(void)
 	return vmlinux;
 }
 
+/* The kernel has 100,000 types and libbpf looks at one after the other: not for each point. */
+static int kernel_type(const struct btf *btf, const char *name)
+{
+	static __thread struct {
+		char name[64];
+		int id;
+	} cache[8];
+	static __thread unsigned int next;
+	int id;
+
+	for (size_t i = 0; i < sizeof(cache) / sizeof(cache[0]); i++)
+		if (!strcmp(cache[i].name, name))
+			return cache[i].id;
+	id = btf__find_by_name(btf, name);
+	if (strlen(name) < sizeof(cache[0].name)) {
+		unsigned int slot = next++ % (sizeof(cache) / sizeof(cache[0]));
+
+		strcpy(cache[slot].name, name);
+		cache[slot].id = id;
+	}
+	return id;
+}
+
 static int check_kenum(const struct decoder_ctx *ctx, size_t size, const char **why)
 {
-	(void)size;
+	if (size != 1 && size != 2 && size != 4 && size != 8)
+		return -EINVAL;
 	*why = "kenum wants the name of a kernel enum: kenum:TYPE";
 	return ctx->arg[0] ? 0 : -EINVAL;
 }
@@ -264,7 +286,7 @@ static void decode_kenum(const struct decoder_ctx *ctx, const void *bytes, size_
 {
 	const struct btf *btf = vmlinux_btf();
 	__u64 number = load(bytes, size);
-	int id = btf ? btf__find_by_name(btf, ctx->arg) : -1;
+	int id = btf ? kernel_type(btf, ctx->arg) : -1;
 
 	/* A kernel without this enum still gives numbers. */
 	if (id <= 0 || !enum_name(btf, id, number, out))

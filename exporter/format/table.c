@@ -364,7 +364,7 @@ static bool covers(const struct datum *datum, const struct datum *keys, bool val
 
 static int add_buckets(struct row *row, const struct datum *datum)
 {
-	int first = row->offset < datum->offset ? row->offset : datum->offset, last;
+	long long first = row->offset < datum->offset ? row->offset : datum->offset, last;
 	unsigned long long *more;
 
 	if (!datum->n_buckets || (row->n_buckets && row->scale != datum->scale))
@@ -373,9 +373,9 @@ static int add_buckets(struct row *row, const struct datum *datum)
 		row->offset = first = datum->offset;
 		row->scale = datum->scale;
 	}
-	last = row->offset + (int)row->n_buckets;
-	if (last < datum->offset + (int)datum->n_buckets)
-		last = datum->offset + (int)datum->n_buckets;
+	last = row->offset + (long long)row->n_buckets;
+	if (last < datum->offset + (long long)datum->n_buckets)
+		last = datum->offset + (long long)datum->n_buckets;
 	if (last - first > 1 << 20)
 		return 0; /* not ours: no table is worth that memory */
 	more = calloc(last - first, sizeof(*more));
@@ -412,12 +412,12 @@ double exphist__quantile(const unsigned long long *counts, size_t n, int offset,
 	for (size_t i = 0; i < n; i++)
 		total += counts[i];
 	rank = q * total;
-	if (rank <= before || total == 0)
+	if (total == 0 || (zeros && rank <= before))
 		return 0;
 	for (size_t i = 0; i < n; i++) {
 		if (counts[i] && before + counts[i] >= rank)
-			return exp2(
-				ldexp(offset + (double)i + (rank - before) / counts[i], -scale));
+			return exp2((offset + (double)i + (rank - before) / counts[i]) *
+				    exp2(-(double)scale));
 		before += counts[i];
 	}
 	return 0;
@@ -428,7 +428,9 @@ static double quantile(const struct row *row, double q)
 	double v = exphist__quantile(row->buckets, row->n_buckets, row->offset, row->scale,
 				     row->zeros, q);
 
-	return v < row->min ? row->min : v > row->max ? row->max : v;
+	if (!row->n_buckets && !row->zeros)
+		return NAN; /* another kind of histogram */
+	return v < row->min ? row->min : row->max > 0 && v > row->max ? row->max : v;
 }
 
 static int by_sum(const void *a, const void *b)
@@ -440,7 +442,7 @@ static int by_sum(const void *a, const void *b)
 
 /* --- printing -------------------------------------------------------------- */
 
-/* A duration as a person says it; anything else as a number. */
+/* A duration as a person says it; anything else as a number; "-" for what is not known. */
 static void format_value(char *text, size_t room, double v, struct text unit)
 {
 	static const struct {
@@ -449,6 +451,10 @@ static void format_value(char *text, size_t room, double v, struct text unit)
 		const char *name;
 	} steps[] = {{1, 1, "s"}, {1e-3, 1e3, "ms"}, {1e-6, 1e6, "us"}, {0, 1e9, "ns"}};
 
+	if (isnan(v)) {
+		snprintf(text, room, "-");
+		return;
+	}
 	if (unit.len != 1 || *unit.at != 's') {
 		snprintf(text, room, v == floor(v) && fabs(v) < 1e15 ? "%.0f" : "%g", v);
 		return;
@@ -476,8 +482,17 @@ static void print_text(FILE *out, const char *text, size_t len, int width, bool 
 
 	for (; right && pad > 0; pad--)
 		fputc(' ', out);
-	for (size_t i = 0; i < len; i++)
-		fputc((unsigned char)text[i] < ' ' || text[i] == 0x7f ? '?' : text[i], out);
+	for (size_t i = 0; i < len; i++) {
+		const unsigned char *at = (const unsigned char *)text + i;
+
+		if (*at == 0xc2 && i + 1 < len && at[1] < 0xa0)
+			i++; /* U+0080 to U+009F: an 8-bit terminal's control characters */
+		else if (*at >= ' ' && *at != 0x7f) {
+			fputc(*at, out);
+			continue;
+		}
+		fputc('?', out);
+	}
 	for (; !right && pad > 0; pad--)
 		fputc(' ', out);
 }
@@ -498,6 +513,10 @@ static void print_rows(const struct table_view *view, FILE *out, const struct ro
 	int width[ATTRS_MAX];
 	char cell[64];
 
+	/* {name, abi} beside {name}: else two rows would look the same. */
+	for (size_t i = 1; i < n; i++)
+		if (rows[i].first->n_attrs > keys->n_attrs)
+			keys = rows[i].first;
 	for (int a = 0; a < keys->n_attrs; a++) {
 		width[a] = keys->attrs[a].key.len;
 		for (size_t i = 0; i < n; i++)
@@ -536,8 +555,10 @@ static void print_rows(const struct table_view *view, FILE *out, const struct ro
 			fprintf(out, "%11s", cell);
 		}
 		if (main->histogram) {
-			double values[] = {quantile(row, 0.5), quantile(row, 0.99), row->max,
-					   row->columns[0]};
+			bool known = row->n_buckets || row->zeros;
+			double values[] = {quantile(row, 0.5), quantile(row, 0.99),
+					   known || row->max ? row->max : NAN,
+					   known || row->columns[0] ? row->columns[0] : NAN};
 
 			for (size_t v = 0; v < sizeof(values) / sizeof(values[0]); v++) {
 				format_value(cell, sizeof(cell), values[v], main->unit);
@@ -551,7 +572,8 @@ static void print_rows(const struct table_view *view, FILE *out, const struct ro
 	}
 }
 
-static void print_rest(const struct table_view *view, FILE *out, int series)
+/* What is in no row: other metrics, the overflow entry. */
+static void print_rest(const struct table_view *view, FILE *out, int series, const bool *shown)
 {
 	const struct series *metric = &view->series[series];
 	char cell[64];
@@ -560,7 +582,7 @@ static void print_rest(const struct table_view *view, FILE *out, int series)
 		const struct datum *datum = &view->data[i];
 		const char *between = "{";
 
-		if (datum->series != series)
+		if (datum->series != series || shown[i])
 			continue;
 		print_text(out, metric->name.at, metric->name.len, 0, false);
 		for (int a = 0; a < datum->n_attrs; a++, between = ", ") {
@@ -579,14 +601,13 @@ static void print_rest(const struct table_view *view, FILE *out, int series)
 /* The metric whose attributes make the rows: a histogram, else what has attributes. */
 static const struct datum *find_main(const struct table_view *view, struct text scope)
 {
+	const struct text overflow_key = {"otel.metric.overflow", 20};
 	const struct datum *best = NULL;
 
 	for (size_t i = 0; i < view->n_data; i++) {
 		const struct datum *datum = &view->data[i];
 		const struct series *series = &view->series[datum->series];
-		bool overflow = datum->n_attrs == 1 &&
-				!strncmp(datum->attrs[0].key.at, "otel.metric.overflow",
-					 datum->attrs[0].key.len);
+		bool overflow = datum->n_attrs == 1 && same(datum->attrs[0].key, overflow_key);
 
 		if (!same(series->scope, scope) || !datum->n_attrs || overflow)
 			continue;
@@ -603,10 +624,10 @@ static int print_scope(const struct table_view *view, FILE *out, struct text sco
 	const struct datum *main = find_main(view, scope);
 	int columns[COLUMNS_MAX], n_columns = 0, err = -ENOMEM;
 	struct row *rows = calloc(view->n_data + 1, sizeof(*rows));
-	bool *used = calloc(view->n_series + 1, sizeof(*used));
+	bool *shown = calloc(view->n_data + 1, sizeof(*shown));
 	size_t n = 0;
 
-	if (!rows || !used)
+	if (!rows || !shown)
 		goto out;
 	for (size_t i = 0; main && i < view->n_data; i++) {
 		const struct datum *datum = &view->data[i];
@@ -623,9 +644,9 @@ static int print_scope(const struct table_view *view, FILE *out, struct text sco
 			continue;
 		if (c == n_columns)
 			columns[n_columns++] = datum->series;
-		used[datum->series] = true;
 		if (c)
 			continue; /* columns are filled when all rows are there */
+		shown[i] = true;
 		for (r = 0; r < n; r++)
 			if (datum->n_attrs == rows[r].first->n_attrs &&
 			    covers(datum, rows[r].first, true))
@@ -646,8 +667,10 @@ static int print_scope(const struct table_view *view, FILE *out, struct text sco
 				if (covers(datum, rows[r].first, true) &&
 				    (!best || best->first->n_attrs < rows[r].first->n_attrs))
 					best = &rows[r];
-			if (best)
+			if (best) {
 				best->columns[c] += datum->value;
+				shown[i] = true;
+			}
 		}
 	}
 	print_text(out, scope.at, scope.len, 0, false);
@@ -658,14 +681,14 @@ static int print_scope(const struct table_view *view, FILE *out, struct text sco
 		fputc('\n', out);
 	}
 	for (int s = 0; s < view->n_series; s++)
-		if (!used[s] && same(view->series[s].scope, scope))
-			print_rest(view, out, s);
+		if (same(view->series[s].scope, scope))
+			print_rest(view, out, s, shown);
 	err = 0;
 out:
 	for (size_t r = 0; r < n; r++)
 		free(rows[r].buckets);
 	free(rows);
-	free(used);
+	free(shown);
 	return err;
 }
 

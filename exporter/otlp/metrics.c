@@ -246,6 +246,7 @@ static bool put_histogram(struct metrics *metrics, const struct plan *plan,
 
 struct extremes {
 	__u64 sum, min, max, zeros;
+	bool any; /* a CPU had measurements: else read in the middle of the first one */
 };
 
 /* A CPU without measurements has no min and no max. */
@@ -259,6 +260,7 @@ static struct extremes find_extremes(const struct plan *plan, const struct instr
 			all.zeros += load64(values + instrument->zero_count);
 		if (instrument->count >= 0 && !load64(values + instrument->count))
 			continue;
+		all.any = true;
 		if (instrument->sum >= 0)
 			all.sum += load64(values + instrument->sum);
 		if (instrument->min >= 0 && load64(values + instrument->min) < all.min)
@@ -314,9 +316,9 @@ static bool put_exphist(struct metrics *metrics, const struct plan *plan,
 		pb__close(pb, counts);
 		pb__close(pb, buckets);
 	}
-	if (instrument->min >= 0 && instrument->count >= 0 && all.min != ~0ULL)
+	if (instrument->min >= 0 && instrument->count >= 0 && all.any)
 		pb__double(pb, EXPHIST_POINT_MIN, (double)all.min * instrument->factor);
-	if (instrument->max >= 0)
+	if (instrument->max >= 0 && all.any)
 		pb__double(pb, EXPHIST_POINT_MAX, (double)all.max * instrument->factor);
 	if (instrument->zero_threshold != 0)
 		pb__double(pb, EXPHIST_POINT_ZERO_THRESHOLD, instrument->zero_threshold);

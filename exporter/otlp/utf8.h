@@ -3,7 +3,9 @@
 #define OTELBPF_OTLP_UTF8_H
 
 #include <linux/types.h>
+#include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 
 /**
  * utf8__sequence - length of the UTF-8 sequence that text begins with
@@ -43,6 +45,19 @@ static inline size_t utf8__sequence(const void *text, size_t len)
 		if ((byte[i] & 0xc0) != 0x80)
 			return 0;
 	return need;
+}
+
+/** utf8__is_text - whether a string is UTF-8 without control characters */
+static inline bool utf8__is_text(const char *text)
+{
+	size_t len = strlen(text), step;
+
+	for (size_t i = 0; i < len; i += step) {
+		step = utf8__sequence(text + i, len - i);
+		if (!step || (unsigned char)text[i] < ' ' || text[i] == 0x7f)
+			return false;
+	}
+	return true;
 }
 
 #endif
