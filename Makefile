@@ -50,6 +50,8 @@ BPF_CFLAGS := -g -O2 -target bpf -mcpu=v3 -std=gnu11 -D__TARGET_ARCH_$(ARCH) \
 
 PROGS := $(patsubst progs/%.bpf.c,$(B)/progs/%.bpf.o,$(wildcard progs/*.bpf.c))
 TEST_PROGS := $(patsubst selftests/progs/%.bpf.c,$(B)/selftests/progs/%.bpf.o,$(wildcard selftests/progs/*.bpf.c))
+# The README's sample, as it stands there.
+SAMPLE := $(B)/selftests/progs/sample.bpf.o
 obj = $(patsubst %.c,$(U)/obj/%.o,$(wildcard $(1)))
 LIB_OBJ := $(call obj,lib/*.c) $(U)/obj/syscall_names.o
 LOADER_OBJ := $(call obj,loader/*.c)
@@ -66,7 +68,7 @@ TEST_TOOLS := $(patsubst selftests/tools/%.c,$(U)/selftests/tools/%,$(wildcard s
 
 all: need progs $(U)/otelbpf $(U)/otelbpf-exporter
 progs: $(PROGS)
-tests: all $(TESTS) $(TEST_TOOLS) $(TEST_PROGS)
+tests: all $(TESTS) $(TEST_TOOLS) $(TEST_PROGS) $(SAMPLE)
 asan:
 	$(MAKE) SANITIZE=1 tests
 
@@ -99,6 +101,12 @@ endef
 $(B)/progs/%.bpf.o: progs/%.bpf.c $(G)/vmlinux.h $(G)/syscall_nr.h
 	$(bpf_rule)
 $(B)/selftests/progs/%.bpf.o: selftests/progs/%.bpf.c $(G)/vmlinux.h $(G)/syscall_nr.h
+	$(bpf_rule)
+
+$(G)/sample.bpf.c: README.md
+	@mkdir -p $(@D)
+	awk '/sample:end/ { exit } on && !/^```/; /sample:begin/ { on = 1 }' README.md >$@
+$(SAMPLE): $(G)/sample.bpf.c $(G)/vmlinux.h
 	$(bpf_rule)
 
 # --- user space --------------------------------------------------------------

@@ -6,6 +6,7 @@
  * two and, for the table in seconds, by (10^9)^4.
  */
 #include <linux/types.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -150,9 +151,8 @@ static bool check(const struct table *table, __u64 v)
 
 	if (exact__holds(table->exact, v, slot))
 		return true;
-	EXPECT_EQ(v, 0); /* prints it */
-	EXPECT_EQ(slot, EXPHIST_SLOTS + 1000);
-	return false;
+	printf("slot %u is wrong for %llu\n", slot, (unsigned long long)v);
+	return EXPECT_TRUE(!"the right slot");
 }
 
 /* --- slots ---------------------------------------------------------------- */
@@ -340,8 +340,7 @@ TEST(totals_add_up)
 			refused++;
 			continue;
 		}
-		if (!exphist_s__record(h, v) && !EXPECT_EQ(v, 0))
-			return;
+		ASSERT_TRUE(exphist_s__record(h, v));
 		count++;
 		sum += v;
 		min = v < min ? v : min;

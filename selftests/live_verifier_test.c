@@ -65,7 +65,7 @@ static void check_object(const char *path, const char *kernel, FILE *file)
 	snprintf(copy, sizeof(copy), "%s", path);
 	name = basename(copy);
 	name[strcspn(name, ".")] = '\0';
-	bpf_object__for_each_program(prog, object) {
+	bpf_object__for_each_program (prog, object) {
 		struct bpf_prog_info info = {0};
 		struct baseline baseline;
 		__u32 len = sizeof(info);
@@ -75,7 +75,8 @@ static void check_object(const char *path, const char *kernel, FILE *file)
 		ASSERT_EQ(bpf_obj_get_info_by_fd(bpf_program__fd(prog), &info, &len), 0);
 		printf("%s %s %s %u\n", kernel, name, bpf_program__name(prog), info.verified_insns);
 		if (!find(file, kernel, name, bpf_program__name(prog), &baseline)) {
-			printf("no baseline for %s %s on %s\n", name, bpf_program__name(prog), kernel);
+			printf("no baseline for %s %s on %s\n", name, bpf_program__name(prog),
+			       kernel);
 			continue;
 		}
 		EXPECT_LE(info.verified_insns, (__u32)(baseline.insns * TOLERANCE) + 16);

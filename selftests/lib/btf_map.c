@@ -15,24 +15,34 @@ static const struct {
 	__u32 size;
 	int encoding;
 } ints[] = {
-	{"u8", 1, 0},		    {"u16", 2, 0},
-	{"u32", 4, 0},		    {"u64", 8, 0},
-	{"s8", 1, BTF_INT_SIGNED},  {"s16", 2, BTF_INT_SIGNED},
-	{"s32", 4, BTF_INT_SIGNED}, {"s64", 8, BTF_INT_SIGNED},
-	{"char", 1, BTF_INT_CHAR},  {"bool", 1, BTF_INT_BOOL},
+	{"u8", 1, 0},
+	{"u16", 2, 0},
+	{"u32", 4, 0},
+	{"u64", 8, 0},
+	{"s8", 1, BTF_INT_SIGNED},
+	{"s16", 2, BTF_INT_SIGNED},
+	{"s32", 4, BTF_INT_SIGNED},
+	{"s64", 8, BTF_INT_SIGNED},
+	{"char", 1, BTF_INT_CHAR},
+	{"bool", 1, BTF_INT_BOOL},
 };
 #define INTS (sizeof(ints) / sizeof(ints[0]))
 
 /* As headers/otelbpf/exphist.bpf.h has them. */
-static const struct btf_field exphist[] = {
-	{"count", "u64", {}},	   {"sum", "u64", {}},
-	{"min", "u64", {}},	   {"max", "u64", {}},
-	{"zero_count", "u64", {}}, {"buckets", "u64[192]", {"otel:buckets|2|-1|1|none"}},
-	{}};
+static const struct btf_field exphist[] = {{"count", "u64", {}},
+					   {"sum", "u64", {}},
+					   {"min", "u64", {}},
+					   {"max", "u64", {}},
+					   {"zero_count", "u64", {}},
+					   {"buckets", "u64[192]", {"otel:buckets|2|-1|1|none"}},
+					   {}};
 static const struct btf_field exphist_s[] = {
-	{"count", "u64", {}},	   {"sum", "u64", {}},
-	{"min", "u64", {}},	   {"max", "u64", {}},
-	{"zero_count", "u64", {}}, {"buckets", "u64[192]", {"otel:buckets|2|-112|1e-9|-28"}},
+	{"count", "u64", {}},
+	{"sum", "u64", {}},
+	{"min", "u64", {}},
+	{"max", "u64", {}},
+	{"zero_count", "u64", {}},
+	{"buckets", "u64[192]", {"otel:buckets|2|-112|1e-9|-28"}},
 	{}};
 
 static int checked(int id)
@@ -152,8 +162,7 @@ void btf_map__end(struct btf_map *map, int key, __u32 key_size, int value, __u32
 	map->info.key_size = key_size;
 	map->info.btf_value_type_id = value;
 	map->info.value_size = value_size;
-	map->var = checked(
-		btf__add_var(map->btf, "table", BTF_VAR_GLOBAL_ALLOCATED, anonymous));
+	map->var = checked(btf__add_var(map->btf, "table", BTF_VAR_GLOBAL_ALLOCATED, anonymous));
 	checked(btf__add_decl_tag(map->btf, "otel:metrics", map->var, -1));
 	for (; tags && *tags; tags++)
 		checked(btf__add_decl_tag(map->btf, *tags, map->var, -1));
