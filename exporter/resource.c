@@ -120,7 +120,7 @@ static void set(struct setting *settings, int *n, const char *key, char *value)
 /* What is detected, then OTEL_RESOURCE_ATTRIBUTES, then OTEL_SERVICE_NAME: the later wins. */
 static int encode_host(struct pb *pb, const char *attributes, const char *service_name)
 {
-	struct setting settings[SETTINGS_MAX], given[SETTINGS_MAX - 8] = {0};
+	struct setting settings[SETTINGS_MAX] = {0}, given[SETTINGS_MAX - 8] = {0};
 	char name[HOST_NAME_MAX + 1] = "", id[64];
 	char *text = attributes ? strdup(attributes) : NULL;
 	struct utsname uts;

@@ -27,8 +27,7 @@ void tables__free(struct tables *tables);
  *
  * Return: the number of maps read, or -ENOMEM; -errno if the pin directory cannot be read.
  */
-int tables__read(struct tables *tables, struct resources *resources,
-		    struct metrics *metrics);
+int tables__read(struct tables *tables, struct resources *resources, struct metrics *metrics);
 
 /**
  * tables__evict - delete the entries that were final in the last read

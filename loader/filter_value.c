@@ -238,6 +238,7 @@ int filter_value__add(struct filter *filter, const char *text, struct failure *f
 	common = filter_kind__find(kind);
 	set = filter__find_set(filter, kind);
 	if (common && filter->entries >= 0) {
+		key.kind = common->kind;
 		if (common->parse(value, &key, failure))
 			return failure->code;
 		err = filter__add(filter, &key, 1, OTEL_FILTER_PASS);

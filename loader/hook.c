@@ -23,9 +23,11 @@ struct hook {
 	int (*available)(const struct hook *hook, const char *target, struct failure *failure);
 	/* NULL: not attached. Returns a link's descriptor or -errno. */
 	int (*attach)(const struct hook *hook, const char *target, int prog);
+	/* NULL: exchanging programs is quick anyway */
+	int (*hold)(const char *target, int fds[HOOK_HELD]);
 	const char *btf_prefix; /* of the BTF type that stands for the target */
 	__u32 btf_kind;
-	enum bpf_attach_type type;
+	enum bpf_attach_type type; /* of an empty program that is tried */
 	bool on_return;
 };
 
@@ -85,6 +87,16 @@ static int tracepoint_in_btf(const struct hook *hook, const char *target, struct
 	return failed(failure, EXIT_KERNEL, "this kernel has no tracepoint '%s'", target);
 }
 
+static int load_nothing(enum bpf_prog_type type, const struct bpf_prog_load_opts *opts)
+{
+	const struct bpf_insn nothing[] = {
+		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0},
+		{.code = BPF_JMP | BPF_EXIT},
+	};
+
+	return bpf_prog_load(type, "nothing", "GPL", nothing, 2, opts);
+}
+
 /*
  * A kernel may have the function and yet refuse every fentry program (lockdown,
  * another security module, no trampolines on the architecture). An empty program
@@ -92,10 +104,6 @@ static int tracepoint_in_btf(const struct hook *hook, const char *target, struct
  */
 static int function_in_btf(const struct hook *hook, const char *target, struct failure *failure)
 {
-	const struct bpf_insn nothing[] = {
-		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0},
-		{.code = BPF_JMP | BPF_EXIT},
-	};
 	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = hook->type);
 	int id = find_btf(hook, target), fd;
 
@@ -105,7 +113,7 @@ static int function_in_btf(const struct hook *hook, const char *target, struct f
 	if (!id)
 		return 0;
 	opts.attach_btf_id = id;
-	fd = bpf_prog_load(BPF_PROG_TYPE_TRACING, "trial", "GPL", nothing, 2, &opts);
+	fd = load_nothing(BPF_PROG_TYPE_TRACING, &opts);
 	if (fd < 0)
 		return failed(failure, EXIT_KERNEL, "this kernel refuses %s on '%s': %s%s",
 			      hook->on_return ? "fexit" : "fentry", target, failure__reason(errno),
@@ -129,6 +137,22 @@ static int attach_raw(const struct hook *hook, const char *target, int prog)
 
 	(void)hook;
 	return link < 0 ? -errno : link;
+}
+
+/* Different programs: 6.1 does not take one twice at the same tracepoint. */
+static int hold_raw(const char *target, int fds[HOOK_HELD])
+{
+	int n = 0;
+
+	while (n < HOOK_HELD) {
+		_cleanup_fd_ int prog = load_nothing(BPF_PROG_TYPE_RAW_TRACEPOINT, NULL);
+
+		fds[n] = prog < 0 ? -1 : bpf_raw_tracepoint_open(target, prog);
+		if (fds[n] < 0)
+			break;
+		n++;
+	}
+	return n;
 }
 
 /* --- perf events: tracepoint, kprobe, kretprobe ------------------------------ */
@@ -211,13 +235,26 @@ static int attach_tracepoint(const struct hook *hook, const char *target, int pr
 	return link_perf_event(event, prog);
 }
 
+/* All perf events of a tracepoint are one user of it. */
+static int hold_tracepoint(const char *target, int fds[HOOK_HELD])
+{
+	struct perf_event_attr attr = {.type = PERF_TYPE_TRACEPOINT};
+	long long id;
+
+	if (tracepoint_id(target, &id))
+		return 0;
+	attr.config = id;
+	fds[0] = open_perf_event(&attr);
+	return fds[0] >= 0;
+}
+
 #define KPROBE_PMU "/sys/bus/event_source/devices/kprobe"
 
 static int open_kprobe(const struct hook *hook, const char *target)
 {
 	struct perf_event_attr attr = {};
 	char function[256], line[32];
-	unsigned long offset = 0;
+	long offset = 0;
 	int err;
 
 	if (sscanf(target, "%255[^+]+%li", function, &offset) < 1)
@@ -264,16 +301,16 @@ static int attach_kprobe(const struct hook *hook, const char *target, int prog)
 
 /* clang-format off */
 static const struct hook hooks[] = {
-	{"tp_btf/", tracepoint_in_btf, attach_btf, TYPEDEF, BTF_KIND_TYPEDEF, BPF_TRACE_RAW_TP, false},
-	{"raw_tp/", tracepoint_in_btf, attach_raw, TYPEDEF, BTF_KIND_TYPEDEF, 0, false},
-	{"raw_tracepoint/", tracepoint_in_btf, attach_raw, TYPEDEF, BTF_KIND_TYPEDEF, 0, false},
-	{"fentry/", function_in_btf, attach_btf, "", BTF_KIND_FUNC, BPF_TRACE_FENTRY, false},
-	{"fexit/", function_in_btf, attach_btf, "", BTF_KIND_FUNC, BPF_TRACE_FEXIT, true},
-	{"tracepoint/", tracepoint_in_tracefs, attach_tracepoint, NULL, 0, 0, false},
-	{"tp/", tracepoint_in_tracefs, attach_tracepoint, NULL, 0, 0, false},
-	{"kprobe/", kprobe_works, attach_kprobe, NULL, 0, 0, false},
-	{"kretprobe/", kprobe_works, attach_kprobe, NULL, 0, 0, true},
-	{"iter/", NULL, NULL, NULL, 0, 0, false},
+	{"tp_btf/", tracepoint_in_btf, attach_btf, hold_raw, TYPEDEF, BTF_KIND_TYPEDEF, 0, false},
+	{"raw_tp/", tracepoint_in_btf, attach_raw, hold_raw, TYPEDEF, BTF_KIND_TYPEDEF, 0, false},
+	{"raw_tracepoint/", tracepoint_in_btf, attach_raw, hold_raw, TYPEDEF, BTF_KIND_TYPEDEF, 0, false},
+	{"fentry/", function_in_btf, attach_btf, NULL, "", BTF_KIND_FUNC, BPF_TRACE_FENTRY, false},
+	{"fexit/", function_in_btf, attach_btf, NULL, "", BTF_KIND_FUNC, BPF_TRACE_FEXIT, true},
+	{"tracepoint/", tracepoint_in_tracefs, attach_tracepoint, hold_tracepoint, NULL, 0, 0, false},
+	{"tp/", tracepoint_in_tracefs, attach_tracepoint, hold_tracepoint, NULL, 0, 0, false},
+	{"kprobe/", kprobe_works, attach_kprobe, NULL, NULL, 0, 0, false},
+	{"kretprobe/", kprobe_works, attach_kprobe, NULL, NULL, 0, 0, true},
+	{"iter/", NULL, NULL, NULL, NULL, 0, 0, false},
 };
 /* clang-format on */
 
@@ -316,4 +353,12 @@ int hook__attach(const char *section, int prog, struct failure *failure)
 		return link;
 	failed(failure, EXIT_ATTACH, "cannot attach to %s: %s", section, failure__reason(link));
 	return -1;
+}
+
+int hook__hold(const char *section, int fds[HOOK_HELD])
+{
+	const char *target;
+	const struct hook *hook = hook__find(section, &target);
+
+	return hook && hook->hold ? hook->hold(target, fds) : 0;
 }

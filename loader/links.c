@@ -107,6 +107,17 @@ struct links *links__release(const char *dir)
 	return links;
 }
 
+struct links *links__hold(const struct attachable *list, int n)
+{
+	struct links *held = calloc(1, sizeof(*held) + n * HOOK_HELD * sizeof(held->link[0]));
+	int fds[HOOK_HELD];
+
+	for (int i = 0; held && i < n; i++)
+		for (int k = hook__hold(list[i].section, fds); k--;)
+			held->link[held->n++].fd = fds[k];
+	return held;
+}
+
 static bool is_gone(__u32 id)
 {
 	int fd = bpf_link_get_fd_by_id(id);

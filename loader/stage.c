@@ -281,9 +281,8 @@ int stage__fill(struct stage *stage, struct failure *failure)
 
 /* --- changing over ------------------------------------------------------------ */
 
-static int attach_new(struct stage *stage, struct failure *failure)
+static int list_programs(const struct stage *stage, struct attachable list[OTEL_PROGRAMS_MAX])
 {
-	struct attachable list[OTEL_PROGRAMS_MAX];
 	struct bpf_program *prog;
 	int n = 0;
 
@@ -291,7 +290,7 @@ static int attach_new(struct stage *stage, struct failure *failure)
 		if (bpf_program__fd(prog) >= 0)
 			list[n++] = (struct attachable){bpf_program__name(prog), section_of(prog),
 							bpf_program__fd(prog)};
-	return links__attach(stage->dir, list, n, failure);
+	return n;
 }
 
 static void restore_old(struct stage *stage, struct failure *failure)
@@ -325,7 +324,9 @@ int stage__commit(struct stage *stage, struct failure *failure)
 {
 	bool stays_paused = stage->keeps && stage->old.meta.state == OTEL_STATE_PAUSED;
 	enum otel_state state = stays_paused ? OTEL_STATE_PAUSED : OTEL_STATE_RUNNING;
-	struct links *old_links = NULL;
+	struct links *old_links = NULL, *held = NULL;
+	struct attachable list[OTEL_PROGRAMS_MAX];
+	int n = list_programs(stage, list);
 	struct otel_meta meta = {};
 	struct filter filter;
 	int code = 0, err;
@@ -341,7 +342,14 @@ int stage__commit(struct stage *stage, struct failure *failure)
 			      failure__reason(err));
 	}
 	guard__hold();
+	for (int i = 0; i < stage->args->filters && !code; i++)
+		code = filter_value__add(&filter, stage->args->filter[i], failure);
+	if (code) {
+		filter__close(&filter);
+		return code;
+	}
 	if (stage->has_old) {
+		held = links__hold(list, n);
 		old_links = links__release(stage->old.dir);
 		if (!old_links && errno != ENOENT)
 			code = failed(failure, EXIT_MAP, "cannot detach what is loaded: %s",
@@ -350,10 +358,8 @@ int stage__commit(struct stage *stage, struct failure *failure)
 	links__drop(old_links);
 	if (!code && filter.vars)
 		__atomic_add_fetch(&filter.vars->epoch, 1, __ATOMIC_SEQ_CST);
-	for (int i = 0; i < stage->args->filters && !code; i++)
-		code = filter_value__add(&filter, stage->args->filter[i], failure);
 	if (!code && !stays_paused)
-		code = attach_new(stage, failure);
+		code = links__attach(stage->dir, list, n, failure);
 	err = code ? 0 : write_meta(stage, state, &meta);
 	if (err)
 		code = failed(failure, EXIT_MAP, "cannot write the map 'meta': %s",
@@ -364,6 +370,7 @@ int stage__commit(struct stage *stage, struct failure *failure)
 		restore_old(stage, failure);
 	else if (code)
 		links__drop(links__release(stage->dir));
+	links__drop(held);
 	filter__close(&filter);
 	/* Now it is the old one that has this name. */
 	if (!code && stage->has_old)

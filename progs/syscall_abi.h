@@ -22,7 +22,7 @@
 #define SA_RESTART 0x10000000UL
 
 #if defined(__TARGET_ARCH_x86)
-#define TS_COMPAT 0x0002 /* arch/x86/include/asm/thread_info.h: a 32-bit system call is under way */
+#define TS_COMPAT 0x0002 /* arch/x86/include/asm/thread_info.h: a 32-bit call is under way */
 #define NATIVE(call) NR_x86_64_##call
 #define COMPAT(call) (NR_i386_##call | SYSCALL_COMPAT)
 #elif defined(__TARGET_ARCH_arm64)

@@ -25,11 +25,10 @@ const volatile __u32 per_cgroup OTEL_OPTION("0..1", "", "Keep one series for eac
 /* 2 x 1024 numbers: native calls, then those of 32-bit callers. */
 __u64 syscall_set[SYSCALL_SET_WORDS] SEC(".data.filter") OTEL_FILTER_SET(syscall);
 
-OTEL_LOSSES(
-	OTEL_LOSS(task_storage)	  /* no memory for a task's start time */
-	OTEL_LOSS(entry_unseen)	  /* under way when tracing began; ended unmeasured */
-	OTEL_LOSS(nested_restart) /* interrupted inside the handler that interrupted another */
-	OTEL_LOSS(out_of_range)	  /* longer than 2^20 s */
+OTEL_LOSSES(OTEL_LOSS(task_storage)   /* no memory for a task's start time */
+	    OTEL_LOSS(entry_unseen)   /* under way when tracing began; ended unmeasured */
+	    OTEL_LOSS(nested_restart) /* interrupted inside the handler that interrupted another */
+	    OTEL_LOSS(out_of_range)   /* longer than 2^20 s */
 );
 
 /*

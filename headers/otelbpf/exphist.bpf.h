@@ -65,15 +65,14 @@ struct exphist {
 #define EXPHIST_M3 0x6ba27e656b4eb57aULL
 
 /* floor(UNIT * 2^(j/4 + e)), -28 <= e <= 48; 128-bit constants, folded by the compiler. */
-#define EXPHIST_BOUND(unit, m, e) \
-	((__u64)(((unsigned __int128)(m) * (unit)) >> (62 - (e))))
-#define EXPHIST_OCTAVE(u, e) \
+#define EXPHIST_BOUND(unit, m, e) ((__u64)(((unsigned __int128)(m) * (unit)) >> (62 - (e))))
+#define EXPHIST_OCTAVE(u, e)                                              \
 	EXPHIST_BOUND(u, EXPHIST_M1, e), EXPHIST_BOUND(u, EXPHIST_M2, e), \
-	EXPHIST_BOUND(u, EXPHIST_M3, e), EXPHIST_BOUND(u, EXPHIST_M0, (e) + 1)
-#define EXPHIST_OCTAVES8(u, e) \
+		EXPHIST_BOUND(u, EXPHIST_M3, e), EXPHIST_BOUND(u, EXPHIST_M0, (e) + 1)
+#define EXPHIST_OCTAVES8(u, e)                                                        \
 	EXPHIST_OCTAVE(u, e), EXPHIST_OCTAVE(u, (e) + 1), EXPHIST_OCTAVE(u, (e) + 2), \
-	EXPHIST_OCTAVE(u, (e) + 3), EXPHIST_OCTAVE(u, (e) + 4), EXPHIST_OCTAVE(u, (e) + 5), \
-	EXPHIST_OCTAVE(u, (e) + 6), EXPHIST_OCTAVE(u, (e) + 7)
+		EXPHIST_OCTAVE(u, (e) + 3), EXPHIST_OCTAVE(u, (e) + 4),               \
+		EXPHIST_OCTAVE(u, (e) + 5), EXPHIST_OCTAVE(u, (e) + 6), EXPHIST_OCTAVE(u, (e) + 7)
 
 /*
  * Upper bounds by slot. Four more at the end, above every index that
@@ -88,12 +87,22 @@ static const __u64 exphist_bounds_s[EXPHIST_SLOTS + 4] = {
 
 static const __u64 exphist_bounds_1[EXPHIST_SLOTS + 4] = {
 	1,
-	EXPHIST_OCTAVES8(1ULL, 0),  EXPHIST_OCTAVES8(1ULL, 8),	EXPHIST_OCTAVES8(1ULL, 16),
-	EXPHIST_OCTAVES8(1ULL, 24), EXPHIST_OCTAVES8(1ULL, 32), EXPHIST_OCTAVE(1ULL, 40),
-	EXPHIST_OCTAVE(1ULL, 41),   EXPHIST_OCTAVE(1ULL, 42),	EXPHIST_OCTAVE(1ULL, 43),
-	EXPHIST_OCTAVE(1ULL, 44),   EXPHIST_OCTAVE(1ULL, 45),	EXPHIST_OCTAVE(1ULL, 46),
-	EXPHIST_OCTAVE(1ULL, 47),   EXPHIST_BOUND(1ULL, EXPHIST_M1, 48),
-	EXPHIST_BOUND(1ULL, EXPHIST_M2, 48), EXPHIST_BOUND(1ULL, EXPHIST_M3, 48),
+	EXPHIST_OCTAVES8(1ULL, 0),
+	EXPHIST_OCTAVES8(1ULL, 8),
+	EXPHIST_OCTAVES8(1ULL, 16),
+	EXPHIST_OCTAVES8(1ULL, 24),
+	EXPHIST_OCTAVES8(1ULL, 32),
+	EXPHIST_OCTAVE(1ULL, 40),
+	EXPHIST_OCTAVE(1ULL, 41),
+	EXPHIST_OCTAVE(1ULL, 42),
+	EXPHIST_OCTAVE(1ULL, 43),
+	EXPHIST_OCTAVE(1ULL, 44),
+	EXPHIST_OCTAVE(1ULL, 45),
+	EXPHIST_OCTAVE(1ULL, 46),
+	EXPHIST_OCTAVE(1ULL, 47),
+	EXPHIST_BOUND(1ULL, EXPHIST_M1, 48),
+	EXPHIST_BOUND(1ULL, EXPHIST_M2, 48),
+	EXPHIST_BOUND(1ULL, EXPHIST_M3, 48),
 };
 
 /* floor(log2(v)), v > 0. BPF has no count-leading-zeros instruction. */
@@ -174,24 +183,24 @@ static __attribute__((always_inline)) inline __u32 exphist__slot_of(__u64 v)
  * Both structs have the same members. A value above the last bound (12 days)
  * is not recorded and the caller counts it: a bucket never lies.
  */
-#define EXPHIST_RECORD(h, v, is_zero, slot_of)                       \
-	({                                                           \
-		__u32 __slot = (is_zero) ? 0 : slot_of(v);           \
-		_Bool __ok = __slot < EXPHIST_SLOTS;                 \
-                                                                     \
-		if (__ok) {                                          \
-			if (is_zero)                                 \
-				(h)->zero_count++;                   \
-			else                                         \
-				(h)->buckets[__slot]++;              \
-			if (!(h)->count || (v) < (h)->min)           \
-				(h)->min = (v);                      \
-			if ((v) > (h)->max)                          \
-				(h)->max = (v);                      \
-			(h)->sum += (v);                             \
-			(h)->count++;                                \
-		}                                                    \
-		__ok;                                                \
+#define EXPHIST_RECORD(h, v, is_zero, slot_of)             \
+	({                                                 \
+		__u32 __slot = (is_zero) ? 0 : slot_of(v); \
+		_Bool __ok = __slot < EXPHIST_SLOTS;       \
+                                                           \
+		if (__ok) {                                \
+			if (is_zero)                       \
+				(h)->zero_count++;         \
+			else                               \
+				(h)->buckets[__slot]++;    \
+			if (!(h)->count || (v) < (h)->min) \
+				(h)->min = (v);            \
+			if ((v) > (h)->max)                \
+				(h)->max = (v);            \
+			(h)->sum += (v);                   \
+			(h)->count++;                      \
+		}                                          \
+		__ok;                                      \
 	})
 
 /**

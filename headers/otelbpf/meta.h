@@ -102,7 +102,7 @@ struct otel_filter_key {
 };
 
 /* Values of the map "filters". */
-#define OTEL_FILTER_PASS 1U /* else: reject */
+#define OTEL_FILTER_PASS 1U	/* else: reject */
 #define OTEL_FILTER_CHILDREN 2U /* a process: its children get the same entry */
 
 #define OTEL_CGROUP_LEVELS 6

@@ -16,9 +16,9 @@ static const __u8 otel_overflow_key[OTEL_KEY_MAX] = {
  * OTEL_LOSS - one reason why a measurement is not where it should be
  * @reason: a bare word, as it appears in the attribute otelbpf.loss.reason
  */
-#define OTEL_LOSS(reason)                                                                \
-	__u64 reason OTEL_SUM("otelbpf.losses", "{measurement}",                         \
-			      "Measurements dropped or put into an overflow entry")      \
+#define OTEL_LOSS(reason)                                                           \
+	__u64 reason OTEL_SUM("otelbpf.losses", "{measurement}",                    \
+			      "Measurements dropped or put into an overflow entry") \
 		OTEL_WITH("otelbpf.loss.reason", #reason);
 
 /**
@@ -27,16 +27,16 @@ static const __u8 otel_overflow_key[OTEL_KEY_MAX] = {
  *
  * One entry, per CPU. Written by otel_lose(), read by the exporter.
  */
-#define OTEL_LOSSES(reasons)                                \
-	struct otel_losses {                                \
-		OTEL_LOSS(table_full)                       \
-		reasons                                     \
-	};                                                  \
-	struct {                                            \
-		__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);    \
-		__uint(max_entries, 1);                     \
-		__type(key, __u32);                         \
-		__type(value, struct otel_losses);          \
+#define OTEL_LOSSES(reasons)                             \
+	struct otel_losses {                             \
+		OTEL_LOSS(table_full)                    \
+		reasons                                  \
+	};                                               \
+	struct {                                         \
+		__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY); \
+		__uint(max_entries, 1);                  \
+		__type(key, __u32);                      \
+		__type(value, struct otel_losses);       \
 	} losses SEC(".maps") OTEL_METRICS
 
 /**
@@ -46,13 +46,13 @@ static const __u8 otel_overflow_key[OTEL_KEY_MAX] = {
  * Atomic although per CPU: a loss may happen in an NMI that came in the middle
  * of this very increment, and nobody minds the cost of the rare case.
  */
-#define otel_lose(reason)                                                       \
-	({                                                                      \
-		__u32 __zero = 0;                                               \
+#define otel_lose(reason)                                                        \
+	({                                                                       \
+		__u32 __zero = 0;                                                \
 		struct otel_losses *__l = bpf_map_lookup_elem(&losses, &__zero); \
-                                                                                \
-		if (__l)                                                        \
-			__sync_fetch_and_add(&__l->reason, 1);                  \
+                                                                                 \
+		if (__l)                                                         \
+			__sync_fetch_and_add(&__l->reason, 1);                   \
 	})
 
 /*
@@ -79,19 +79,19 @@ static __attribute__((noinline)) void *otel_table__add(void *map, const void *ke
  *
  * Return: the value, or NULL if not even the overflow entry is there.
  */
-#define otel_table__get(map, key, zero, added)                                  \
-	({                                                                      \
-		void *__v = bpf_map_lookup_elem(map, key);                      \
-                                                                                \
-		if (!__v) {                                                     \
-			*(added) = 1;                                           \
-			__v = otel_table__add(map, key, zero);                  \
-			if (!__v) {                                             \
-				otel_lose(table_full);                          \
+#define otel_table__get(map, key, zero, added)                                     \
+	({                                                                         \
+		void *__v = bpf_map_lookup_elem(map, key);                         \
+                                                                                   \
+		if (!__v) {                                                        \
+			*(added) = 1;                                              \
+			__v = otel_table__add(map, key, zero);                     \
+			if (!__v) {                                                \
+				otel_lose(table_full);                             \
 				__v = bpf_map_lookup_elem(map, otel_overflow_key); \
-			}                                                       \
-		}                                                               \
-		__v;                                                            \
+			}                                                          \
+		}                                                                  \
+		__v;                                                               \
 	})
 
 #endif
