@@ -223,7 +223,8 @@ struct reading {
 	struct plan *plan;
 	int fd;
 	int names_fd;
-	struct final *final;
+	int final; /* index of this map's in tables->finals, -1: none yet */
+	int final_names;
 };
 
 static bool is_overflow_key(const char *key, __u32 size)
@@ -234,31 +235,32 @@ static bool is_overflow_key(const char *key, __u32 size)
 	return true;
 }
 
-static int note_final(struct reading *r, const void *key)
+/* Note a key of a map for deletion. @which: the map's place among the finals. */
+static int note_final(struct tables *tables, int *which, int fd, const void *key, __u32 size)
 {
-	struct tables *tables = r->tables;
-	__u32 size = r->plan->key_size;
+	struct final *final;
 
-	if (!r->final) {
+	if (*which < 0) {
 		struct final *more =
 			reallocarray(tables->finals, tables->n_finals + 1, sizeof(*more));
 
 		if (!more)
 			return -ENOMEM;
 		tables->finals = more;
-		r->final = &more[tables->n_finals++];
-		*r->final = (struct final){.fd = dup(r->fd), .key_size = size};
+		*which = tables->n_finals++;
+		more[*which] = (struct final){.fd = dup(fd), .key_size = size};
 	}
-	if (r->final->n == r->final->room) {
-		size_t room = r->final->room ? 2 * r->final->room : 64;
-		char *more = reallocarray(r->final->keys, room, size);
+	final = &tables->finals[*which];
+	if (final->n == final->room) {
+		size_t room = final->room ? 2 * final->room : 64;
+		char *more = reallocarray(final->keys, room, size);
 
 		if (!more)
 			return -ENOMEM;
-		r->final->keys = more;
-		r->final->room = room;
+		final->keys = more;
+		final->room = room;
 	}
-	memcpy(r->final->keys + r->final->n++ * size, key, size);
+	memcpy(final->keys + final->n++ * size, key, size);
 	return 0;
 }
 
@@ -274,7 +276,10 @@ static int take_entry(struct reading *r, const char *key, const char *values)
 		resource = resources__cgroup(r->resources, cgroup, r->names_fd);
 		if (resource < 0)
 			return resource;
-		if (resources__gone(r->resources, resource) && note_final(r, key))
+		if (resources__gone(r->resources, resource) &&
+		    (note_final(r->tables, &r->final, r->fd, key, plan->key_size) ||
+		     (r->names_fd >= 0 && note_final(r->tables, &r->final_names, r->names_fd,
+						     &cgroup, sizeof(cgroup)))))
 			return -ENOMEM;
 	}
 	return metrics__entry(r->metrics, plan, key, values, resource, overflow);
@@ -391,7 +396,7 @@ static int read_tables(struct reading *r, struct pinned *maps, int n)
 			return err;
 		r->plan = table->plan;
 		r->fd = maps[i].fd;
-		r->final = NULL;
+		r->final = -1;
 		err = plan__is_array(table->plan->type) ? read_array(r) : read_hash(r);
 		if (err == -ENOMEM)
 			return err;
@@ -477,7 +482,7 @@ static int list_maps(const char *pin_dir, const char *probe, char **dir, char **
 static int read_probe(struct tables *tables, struct resources *resources, struct metrics *metrics,
 		      const char *probe)
 {
-	struct reading r = {tables, resources, metrics, NULL, -1, -1, NULL};
+	struct reading r = {tables, resources, metrics, NULL, -1, -1, -1, -1};
 	int n, meta_fd = -1, result = 0;
 	struct pinned *maps = NULL;
 	char *dir, **names, scope[OTEL_PROBE_NAME_MAX + 16];

@@ -96,9 +96,10 @@ static void decode_string(const struct decoder_ctx *ctx, const void *bytes, size
 
 /* --- system calls -------------------------------------------------------- */
 
-/* As in progs/syscall_abi.h: bit 31 marks a 32-bit caller, bit 30 is x32's own. */
+/* As in progs/syscall_abi.h: bit 31 marks a 32-bit caller; one number is for all that do not exist. */
 #define SYSCALL_COMPAT (1U << 31)
-#define SYSCALL_X32 (1U << 30)
+#define SYSCALL_OTHER (SYSCALL_NAMES_MAX - 1)
+#define OTHER_NAME "_OTHER"
 
 #if defined(__x86_64__)
 #define NATIVE_NAMES syscall_names_x86_64
@@ -123,11 +124,13 @@ static int check_u32(const struct decoder_ctx *ctx, size_t size, const char **wh
 static void decode_syscall(const struct decoder_ctx *ctx, const void *bytes, size_t size,
 			   struct decoded *out)
 {
-	__u32 nr = load(bytes, size), plain = nr & ~(SYSCALL_COMPAT | SYSCALL_X32);
+	__u32 nr = load(bytes, size), plain = nr & ~SYSCALL_COMPAT;
 	const char *name = NULL;
 
 	(void)ctx;
-	if (plain < SYSCALL_NAMES_MAX)
+	if (plain == SYSCALL_OTHER)
+		name = OTHER_NAME;
+	else if (plain < SYSCALL_NAMES_MAX)
 		name = nr & SYSCALL_COMPAT ? COMPAT_NAMES[plain] : NATIVE_NAMES[plain];
 	if (name)
 		put_text(out, name);
@@ -139,10 +142,10 @@ static bool extra_syscall(const void *bytes, size_t size, const char **key, stru
 {
 	__u32 nr = load(bytes, size);
 
-	if (!(nr & (SYSCALL_COMPAT | SYSCALL_X32)))
+	if (!(nr & SYSCALL_COMPAT))
 		return false;
 	*key = "syscall.abi";
-	put_text(out, nr & SYSCALL_COMPAT ? COMPAT_ABI : "x32");
+	put_text(out, COMPAT_ABI);
 	return true;
 }
 
@@ -152,6 +155,10 @@ static int encode_syscall(const char *name, __u64 *out, int max)
 	char rest;
 	int n = 0;
 
+	if (max >= 2 && !strcmp(name, OTHER_NAME)) {
+		out[n++] = SYSCALL_OTHER;
+		out[n++] = SYSCALL_OTHER | SYSCALL_COMPAT;
+	}
 	for (__u32 i = 0; i < SYSCALL_NAMES_MAX; i++) {
 		if (n < max && NATIVE_NAMES[i] && !strcmp(NATIVE_NAMES[i], name))
 			out[n++] = i;

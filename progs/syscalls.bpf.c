@@ -25,38 +25,53 @@ const volatile __u32 per_cgroup OTEL_OPTION("0..1", "", "Keep one series for eac
 /* 2 x 1024 numbers: native calls, then those of 32-bit callers. */
 __u64 syscall_set[SYSCALL_SET_WORDS] SEC(".data.filter") OTEL_FILTER_SET(syscall);
 
-OTEL_LOSSES(OTEL_LOSS(task_storage)   /* no memory for a task's start time */
-	    OTEL_LOSS(entry_unseen)   /* under way when tracing began; ended unmeasured */
-	    OTEL_LOSS(nested_restart) /* interrupted inside the handler that interrupted another */
-	    OTEL_LOSS(out_of_range)   /* longer than 2^20 s */
+/* clang-format off */
+OTEL_LOSSES(
+	OTEL_LOSS(task_storage)	  /* no memory for a task's start time */
+	OTEL_LOSS(entry_unseen)	  /* under way when tracing began; ended unmeasured */
+	OTEL_LOSS(exit_unseen)	  /* another call began before its end was seen */
+	OTEL_LOSS(nested_restart) /* interrupted calls, more than STOPPED_MAX deep */
+	OTEL_LOSS(out_of_range)	  /* longer than 2^20 s */
 );
+/* clang-format on */
+
+/*
+ * A call that a signal interrupts leaves the kernel with one of the ERESTART codes,
+ * which the caller never sees: either the kernel restarts it (the same call goes on,
+ * seen as one), or a handler without SA_RESTART turns the code into EINTR. Until that
+ * is known the call is kept here.
+ */
+enum stopped_state {
+	STOPPED_UNDECIDED,  /* restarted by the very next entry, unless a handler runs */
+	STOPPED_IN_HANDLER, /* restarted when the handler returns */
+	STOPPED_RESTARTING, /* the handler has returned: restarted by the very next entry */
+};
+
+struct stopped {
+	__u64 start;
+	__u64 ip;
+	__u64 sp;
+	__s32 code;
+	__u32 nr;
+	__u32 state;
+	__u32 pad;
+};
+
+/* A handler's own calls may be interrupted in turn. */
+#define STOPPED_MAX 4
 
 /*
  * A call's way through its task. Written by the task itself only.
- * @start is 0 while no measured call is open.
- *
- * A call that a signal interrupts leaves the kernel with one of the ERESTART
- * codes, which the caller never sees: either the kernel restarts it (the same
- * call goes on, seen as one), or a handler without SA_RESTART turns the code into
- * EINTR. The stopped_ members hold such a call until that is known.
+ * @start is 0 while no measured call is open; of the stopped calls the last is the
+ * innermost, and all but that are in their handlers.
  */
 struct call {
 	__u64 start;
 	__u32 nr;
 	__u32 epoch;
-	__u32 stopped; /* enum stopped */
-	__u32 stopped_nr;
-	__u64 stopped_start;
-	__u64 stopped_ip;
-	__u64 stopped_sp;
-	__s64 stopped_code;
-};
-
-enum stopped {
-	STOPPED_NONE,
-	STOPPED_UNDECIDED,  /* restarted by the very next entry, unless a handler runs */
-	STOPPED_IN_HANDLER, /* restarted when the handler returns */
-	STOPPED_RESTARTING, /* the handler has returned: restarted by the very next entry */
+	__u32 n_stopped;
+	__u32 pad;
+	struct stopped stopped[STOPPED_MAX];
 };
 
 struct {
@@ -113,6 +128,8 @@ struct totals {
 	__u64 unreturned OTEL_SUM("system.syscall.unreturned", "{call}",
 				  "System calls that never returned, as exit_group or a call whose "
 				  "process was killed in it");
+	__u64 rejected OTEL_SUM("system.syscall.rejected", "{call}",
+				"System calls that seccomp or a tracer refused before they began");
 	__u64 distinct OTEL_SUM("system.syscall.distinct", "{syscall}",
 				"Different system calls seen");
 };
@@ -173,13 +190,24 @@ static __always_inline void record(__u32 nr, __u64 ns, __s64 ret)
 	}
 }
 
-static void count_unreturned(__u64 n)
-{
-	__u32 zero = 0;
-	struct totals *sums = bpf_map_lookup_elem(&totals, &zero);
+#define count_total(member, n)                                                 \
+	({                                                                     \
+		__u32 __zero = 0;                                              \
+		struct totals *__sums = bpf_map_lookup_elem(&totals, &__zero); \
+                                                                               \
+		if (__sums)                                                    \
+			__sums->member += (n);                                 \
+	})
 
-	if (sums)
-		sums->unreturned += n;
+/* The innermost stopped call. Masked again right before the access, for the verifier. */
+static __always_inline struct stopped *call__stopped(struct call *call)
+{
+	__u32 top = call->n_stopped - 1;
+
+	if (top >= STOPPED_MAX)
+		return NULL;
+	barrier_var(top);
+	return &call->stopped[top & (STOPPED_MAX - 1)];
 }
 
 /*
@@ -189,53 +217,89 @@ static void count_unreturned(__u64 n)
  */
 static __noinline int call__resume(struct call *call, __u32 nr, __u64 sp)
 {
-	if (call->stopped == STOPPED_IN_HANDLER)
+	struct stopped *stopped = call__stopped(call);
+
+	if (!stopped || stopped->state == STOPPED_IN_HANDLER)
 		return 0; /* the handler's own call */
-	call->stopped = STOPPED_NONE;
-	if (sp != call->stopped_sp || (nr != call->stopped_nr && !syscall__is_restart(nr))) {
-		count_unreturned(1); /* a tracer changed the registers */
+	call->n_stopped--;
+	if (sp != stopped->sp || (nr != stopped->nr && !syscall__is_restart(nr))) {
+		count_total(unreturned, 1); /* a tracer changed the registers */
 		return 0;
 	}
-	call->start = call->stopped_start;
-	call->nr = call->stopped_nr;
+	call->start = stopped->start;
+	call->nr = stopped->nr;
 	return 1;
 }
 
-static __noinline void call__stop(struct call *call, struct pt_regs *regs, __s64 code)
+static __noinline int call__stop(struct call *call, struct pt_regs *regs, __s32 code)
 {
-	if (call->stopped) {
-		otel_lose(nested_restart);
-		count_unreturned(1);
+	struct stopped *stopped;
+	__u64 sp = PT_REGS_SP(regs);
+
+	/* Stacks grow down: what is not above us was left by siglongjmp. */
+	for (int i = 0; i < STOPPED_MAX; i++) {
+		stopped = call__stopped(call);
+		if (!stopped || stopped->sp > sp)
+			break;
+		count_total(unreturned, 1);
+		call->n_stopped--;
 	}
-	call->stopped = STOPPED_UNDECIDED;
-	call->stopped_nr = call->nr;
-	call->stopped_start = call->start;
-	call->stopped_ip = PT_REGS_IP(regs);
-	call->stopped_sp = PT_REGS_SP(regs);
-	call->stopped_code = code;
+	call->n_stopped++;
+	stopped = call__stopped(call);
+	if (!stopped) {
+		call->n_stopped = STOPPED_MAX;
+		otel_lose(nested_restart);
+	} else {
+		stopped->start = call->start;
+		stopped->ip = PT_REGS_IP(regs);
+		stopped->sp = sp;
+		stopped->code = code;
+		stopped->nr = call->nr;
+		stopped->state = STOPPED_UNDECIDED;
+	}
 	call->start = 0;
+	return 0;
 }
 
 /*
  * sigreturn from the handler that interrupted the call: the registers are back at
  * the call's own instruction, where the kernel had put them. A handler that leaves
- * by siglongjmp never comes here, so the same call made again is not taken for it.
+ * by siglongjmp never comes here, so the same call made again is not taken for it;
+ * with it go the calls that were stopped inside of that handler.
  */
-static __always_inline void call__see_return(struct call *call, struct pt_regs *regs)
+static __noinline int call__see_return(struct call *call, struct pt_regs *regs)
 {
-	__u64 back = call->stopped_ip - PT_REGS_IP(regs);
+	__u64 ip = PT_REGS_IP(regs), sp = PT_REGS_SP(regs);
 
-	if (PT_REGS_SP(regs) == call->stopped_sp && (back == 2 || back == 4))
-		call->stopped = STOPPED_RESTARTING;
+	for (__u32 i = STOPPED_MAX; i > 0; i--) {
+		struct stopped *stopped = &call->stopped[i - 1];
+
+		if (i > call->n_stopped || stopped->sp != sp || !syscall__rewound(stopped->ip - ip))
+			continue;
+		count_total(unreturned, call->n_stopped - i);
+		call->n_stopped = i;
+		stopped->state = STOPPED_RESTARTING;
+		break;
+	}
+	return 0;
 }
 
-/* A call's exit without its entry. Returning from fork in the child is no such call. */
-static __noinline void entry_unseen(struct pt_regs *regs, __s64 ret)
+/*
+ * An exit without its entry: the call was under way when tracing began, or seccomp
+ * or a tracer refused it, which the entry's tracepoint is not told. In a task that
+ * has been seen before it is the latter. Returning from fork in the child is no call.
+ */
+static __noinline int entry_unseen(struct call *call, struct pt_regs *regs, __s64 ret)
 {
 	__u32 nr = syscall__of_regs(regs, bpf_get_current_task_btf());
 
-	if (!otel_filter.flags && !(ret == 0 && syscall__is_fork(nr)))
+	if (otel_filter.flags || (ret == 0 && syscall__is_fork(nr)))
+		return 0;
+	if (call && call->epoch == otel_filter.epoch)
+		count_total(rejected, 1);
+	else
 		otel_lose(entry_unseen);
+	return 0;
 }
 
 SEC("tp_btf/sys_enter")
@@ -256,17 +320,23 @@ int BPF_PROG(sys_enter, struct pt_regs *regs, long id)
 		if (!selected && !syscall__is_restart(nr))
 			return 0;
 	}
-	call = bpf_task_storage_get(&open_calls, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	call = bpf_task_storage_get(&open_calls, task, NULL,
+				    selected ? BPF_LOCAL_STORAGE_GET_F_CREATE : 0);
 	if (!call) {
-		otel_lose(task_storage);
+		if (selected)
+			otel_lose(task_storage);
 		return 0;
 	}
 	if (call->epoch != otel_filter.epoch) {
 		call->epoch = otel_filter.epoch;
-		call->stopped = STOPPED_NONE;
+		call->start = 0;
+		call->n_stopped = 0;
 	}
-	if (call->stopped && call__resume(call, nr, PT_REGS_SP(regs)))
+	if (call->n_stopped && call__resume(call, nr, PT_REGS_SP(regs)))
 		return 0;
+	if (call->start)
+		otel_lose(exit_unseen);
+	call->start = 0;
 	if (!selected)
 		return 0;
 	call->nr = nr;
@@ -282,16 +352,15 @@ int BPF_PROG(sys_exit, struct pt_regs *regs, long ret)
 	__u64 start;
 
 	call = bpf_task_storage_get(&open_calls, bpf_get_current_task_btf(), NULL, 0);
-	if (call && call->stopped == STOPPED_IN_HANDLER)
+	if (call && call->n_stopped)
 		call__see_return(call, regs);
 	if (!call || !call->start || call->epoch != otel_filter.epoch) {
-		entry_unseen(regs, ret);
+		entry_unseen(call, regs, ret);
 		return 0;
 	}
 	start = call->start;
 	if (ret < 0) {
-		/* sigreturn gives back the interrupted code's register, no result of its own. */
-		if (syscall__is_sigreturn(call->nr)) {
+		if (syscall__gives_back(call->nr)) {
 			ret = 0;
 		} else if (syscall__restarts(ret)) {
 			call__stop(call, regs, ret);
@@ -299,7 +368,8 @@ int BPF_PROG(sys_exit, struct pt_regs *regs, long ret)
 		}
 	}
 	call->start = 0;
-	record(call->nr, now - start, ret);
+	/* The clock may be a few ns behind another CPU's. */
+	record(call->nr, now > start ? now - start : 0, ret);
 	return 0;
 }
 
@@ -308,28 +378,36 @@ int BPF_PROG(sys_exit, struct pt_regs *regs, long ret)
  * later interrupts that handler. The decision is the kernel's, in its
  * handle_signal(): ERESTARTNOHAND and ERESTART_RESTARTBLOCK become EINTR,
  * ERESTARTSYS does unless the handler has SA_RESTART, ERESTARTNOINTR never.
+ *
+ * A signal that comes when the kernel has already put the registers back at the call
+ * decides nothing any more. (arm64 puts them back before it looks for signals, so
+ * there this rare case still counts as EINTR and another call.)
  */
 SEC("tp_btf/signal_deliver")
 int BPF_PROG(signal_deliver, int sig, struct kernel_siginfo *info, struct k_sigaction *ka)
 {
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct stopped *stopped;
 	struct call *call;
-	__s64 code;
+	_Bool restarts;
 
-	call = bpf_task_storage_get(&open_calls, bpf_get_current_task_btf(), NULL, 0);
-	if (!call || !call->stopped || call->stopped == STOPPED_IN_HANDLER)
+	call = bpf_task_storage_get(&open_calls, task, NULL, 0);
+	stopped = call ? call__stopped(call) : NULL;
+	if (!stopped || stopped->state == STOPPED_IN_HANDLER)
 		return 0;
 	/* SIG_DFL, SIG_IGN: no handler runs. A fatal one is counted at the task's exit. */
 	if ((unsigned long)ka->sa.sa_handler <= 1)
 		return 0;
-	code = call->stopped_code;
-	if (call->stopped == STOPPED_RESTARTING || code == -ERESTARTNOINTR ||
-	    (code == -ERESTARTSYS && (ka->sa.sa_flags & SA_RESTART))) {
-		call->stopped = STOPPED_IN_HANDLER;
+	restarts = stopped->state == STOPPED_RESTARTING || stopped->code == -ERESTARTNOINTR ||
+		   (stopped->code == -ERESTARTSYS && (ka->sa.sa_flags & SA_RESTART)) ||
+		   syscall__is_rewound(task, stopped->ip);
+	if (restarts) {
+		stopped->state = STOPPED_IN_HANDLER;
 		return 0;
 	}
-	call->stopped = STOPPED_NONE;
+	call->n_stopped--;
 	if (call->epoch == otel_filter.epoch)
-		record(call->stopped_nr, bpf_ktime_get_ns() - call->stopped_start, -EINTR);
+		record(stopped->nr, bpf_ktime_get_ns() - stopped->start, -EINTR);
 	return 0;
 }
 
@@ -339,6 +417,6 @@ int BPF_PROG(process_exit, struct task_struct *task)
 	struct call *call = bpf_task_storage_get(&open_calls, task, NULL, 0);
 
 	if (call && call->epoch == otel_filter.epoch)
-		count_unreturned(!!call->start + !!call->stopped);
+		count_total(unreturned, !!call->start + call->n_stopped);
 	return 0;
 }

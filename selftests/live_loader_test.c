@@ -295,9 +295,9 @@ TEST(object_is_no_object)
 	live__expect_failure(live, &output, EXIT_LOAD, "not an ELF file");
 	load_file("/proc/self/exe");
 	live__expect_failure(live, &output, EXIT_LOAD, "not of BPF");
-	load_file(BUILD_DIR "/selftests/progs/churn.bpf.o"); /* maps only */
+	load_file(OBJECT_DIR "/selftests/progs/churn.bpf.o"); /* maps only */
 	live__expect_failure(live, &output, EXIT_LOAD, "no programs");
-	load_file(BUILD_DIR "/selftests/progs/bare.bpf.o");
+	load_file(OBJECT_DIR "/selftests/progs/bare.bpf.o");
 	live__expect_failure(live, &output, EXIT_LOAD, "otel.bpf.h");
 }
 
@@ -364,7 +364,7 @@ TEST(verifier_refuses)
 {
 	_cleanup_live_ struct live *live = live__begin();
 
-	load_file(BUILD_DIR "/selftests/progs/refused.bpf.o");
+	load_file(OBJECT_DIR "/selftests/progs/refused.bpf.o");
 	live__expect_failure(live, &output, EXIT_LOAD, "refused_fork");
 	/* The verifier's own words. */
 	EXPECT_TRUE(strstr(output.err, "map_value_or_null"));
@@ -378,7 +378,7 @@ TEST(one_of_two_is_refused)
 
 	live__run_otelbpf(&output, NULL, NULL,
 			  (const char *const[]){"load", "-q",
-						BUILD_DIR "/selftests/progs/refused.bpf.o",
+						OBJECT_DIR "/selftests/progs/refused.bpf.o",
 						SYSCALLS_OBJECT, NULL});
 	EXPECT_EQ(output.code, EXIT_LOAD);
 	EXPECT_EQ(live__lines(output.err), 1);

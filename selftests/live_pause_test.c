@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -91,6 +92,17 @@ TEST(pause_detaches_and_resume_goes_on)
 	led__end(&led);
 }
 
+/* Until all that was written has been read. */
+static void wait_empty(int fd)
+{
+	int left = 1;
+
+	while (left) {
+		ASSERT_EQ(ioctl(fd, FIONREAD, &left), 0);
+		usleep(500);
+	}
+}
+
 /*
  * A call that is under way at the pause, at the resume, or over both has no known duration. It is
  * not measured, the calls before and after it are, each with its own duration.
@@ -112,28 +124,29 @@ TEST(call_in_flight_over_a_pause)
 	live__wait_blocked(pid, SYS_read);
 	usleep(10000);
 	ASSERT_EQ(write(fd[1], "1", 1), 1);
-	first = now() - first;
-	usleep(200000);
+	wait_empty(fd[0]);
 	live__wait_blocked(pid, SYS_read);
+	first = now() - first;
 	/* 2: over the whole pause */
 	live__must("pause", "-q");
 	usleep(200000);
 	live__must("resume", "-q");
 	ASSERT_EQ(write(fd[1], "2", 1), 1);
-	usleep(100000);
+	wait_empty(fd[0]);
 	/* 3: begins before the pause and ends in it; 4 begins in it and ends after it */
 	live__wait_blocked(pid, SYS_read);
 	live__must("pause", "-q");
 	usleep(100000);
 	ASSERT_EQ(write(fd[1], "3", 1), 1);
-	usleep(100000);
+	wait_empty(fd[0]);
 	live__wait_blocked(pid, SYS_read);
 	live__must("resume", "-q");
 	usleep(100000);
 	fourth = now();
 	ASSERT_EQ(write(fd[1], "4", 1), 1);
-	usleep(110000);
+	wait_empty(fd[0]);
 	live__wait_blocked(pid, SYS_read);
+	usleep(110000);
 	/* 5: measured */
 	ASSERT_EQ(write(fd[1], "5", 1), 1);
 	EXPECT_EQ(live__wait(pid), 0);

@@ -27,14 +27,12 @@
  * struct workload - what tools/workload.c does by that name
  * @argv:       its arguments
  * @unreturned: calls that never return; exit_group is one
- * @nested:     measurements lost as nested_restart
  * @code:       how it ends
  * @calls:      all that it makes
  */
 static const struct workload {
 	const char *argv[3];
 	__u64 unreturned;
-	__u64 nested;
 	int code;
 	struct calls calls[16];
 } workloads[] = {
@@ -63,10 +61,8 @@ static const struct workload {
 	{.argv = {"handler-reads"},
 	 .unreturned = 1,
 	 .calls = {TOOK(read, 2, 100), CALLS(rt_sigreturn, 1)}},
-	/* The outer read's first half is lost, and that is told. */
 	{.argv = {"nested"},
-	 .unreturned = 2,
-	 .nested = 1,
+	 .unreturned = 1,
 	 .calls = {CALLS(read, 1), TOOK(readv, 1, 50), CALLS(getppid, 1), CALLS(rt_sigreturn, 2)}},
 	{.argv = {"longjmp"}, .unreturned = 2, .calls = {CALLS(read, 1)}},
 	{.argv = {"longjmp-return"},
@@ -74,6 +70,14 @@ static const struct workload {
 	 .calls = {CALLS(read, 1), CALLS(rt_sigreturn, 1)}},
 	{.argv = {"stop"}, .unreturned = 1, .calls = {TOOK(nanosleep, 1, 1000)}},
 	{.argv = {"stop-read"}, .unreturned = 1, .calls = {TOOK(read, 1, 130)}},
+	/* However many numbers, one series. */
+	{.argv = {"flood"},
+	 .unreturned = 1,
+	 .calls = {{.name = "_OTHER",
+		    .nr = OTHER_NR,
+		    .calls = FLOOD_CALLS,
+		    .error = "ENOSYS",
+		    .failed = FLOOD_CALLS}}},
 	{.argv = {"kill"}, .unreturned = 1, .code = -SIGKILL, .calls = {CALLS(getppid, 2)}},
 	{.argv = {"migrate"}, .unreturned = 1, .calls = {TOOK(read, 10, 200)}},
 	{.argv = {"compat"},
@@ -83,7 +87,7 @@ static const struct workload {
 #define WORKLOADS (sizeof(workloads) / sizeof(workloads[0]))
 
 struct sums {
-	__u64 returned, failed, unreturned, nested;
+	__u64 returned, failed, unreturned;
 };
 
 static void add_up(const struct workload *w, struct sums *sums)
@@ -93,7 +97,6 @@ static void add_up(const struct workload *w, struct sums *sums)
 		sums->failed += call->failed;
 	}
 	sums->unreturned += w->unreturned;
-	sums->nested += w->nested;
 }
 
 /* Return: false when the kernel lacks what the workload needs. */
@@ -110,9 +113,7 @@ static bool run(struct live *live, const struct workload *w)
 static void expect_sums(struct json_object *root, const struct sums *sums)
 {
 	live__expect_totals(root, sums->returned, sums->failed, sums->unreturned);
-	EXPECT_EQ(otlp_json__total(root, "otelbpf.losses"), sums->nested);
-	live__expect_sum(root, "otelbpf.losses", sums->nested, "otelbpf.loss.reason",
-			 "nested_restart");
+	live__expect_no_losses(root);
 }
 
 static void one(const char *name)
@@ -148,6 +149,7 @@ WORKLOAD(restarted_call_is_one, "restart")
 WORKLOAD(interrupted_call_fails, "eintr")
 WORKLOAD(calls_that_never_restart, "norestart")
 WORKLOAD(handler_makes_the_same_call, "handler-reads")
+WORKLOAD(numbers_of_no_call, "flood")
 WORKLOAD(handler_is_interrupted, "nested")
 WORKLOAD(handler_leaves_by_longjmp, "longjmp")
 WORKLOAD(handler_returns_after_longjmp, "longjmp-return")

@@ -119,7 +119,7 @@ static struct bpf_object *load_maps(const char *file)
 	char path[PATH_MAX];
 	struct bpf_object *obj;
 
-	snprintf(path, sizeof(path), BUILD_DIR "/selftests/progs/%s", file);
+	snprintf(path, sizeof(path), OBJECT_DIR "/selftests/progs/%s", file);
 	obj = bpf_object__open_file(path, NULL);
 	ASSERT_TRUE(obj);
 	ASSERT_EQ(bpf_object__load(obj), 0);
@@ -346,7 +346,8 @@ TEST_TIMEOUT(collector_comes_back, 120)
 		__u64 n = otlp_json__total(json_object_array_get_idx(list, i),
 					   "system.syscall.duration", "process.linux.cgroup", path);
 
-		EXPECT_TRUE(n == 0 || n == MIX_CALLS);
+		/* What was read while it ran may have been sent again and again since. */
+		EXPECT_LE(n, MIX_CALLS);
 		if (n > most)
 			most = n;
 	}

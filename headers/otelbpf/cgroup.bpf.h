@@ -8,12 +8,14 @@
 #include "tags.h"
 
 /*
- * By cgroup v2 id. Written when a cgroup first gets an entry in a table, read by
- * the exporter. Least recently used names go first when there are too many.
+ * By cgroup v2 id. Written when a cgroup first gets an entry in a table; read, and
+ * evicted with the cgroup's entries, by the exporter. What finds no room is a name
+ * that the exporter has to find in the file system while the cgroup is there. (No
+ * LRU map: 6.1's gives each CPU 128 entries of its own, and evicts names in use.)
  */
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 1024);
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 2048);
 	__type(key, __u64);
 	__type(value, struct otel_cgroup);
 } cgroups SEC(".maps") OTEL_TAG("cgroups");

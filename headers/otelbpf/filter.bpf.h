@@ -14,6 +14,7 @@
 #define OTELBPF_FILTER_BPF_H
 
 #include "meta.h"
+#include "table.bpf.h"
 #include "tags.h"
 
 #define OTEL_FILTER_ENTRIES 1024
@@ -42,6 +43,17 @@ struct {
 	__type(key, __u64);
 	__type(value, struct otel_filter_verdict);
 } filter_cgroups SEC(".maps");
+
+/* One entry, per CPU. Written by otel_filter_fork, read by the exporter. */
+struct otel_filter_losses {
+	OTEL_LOSS(filter_full) /* a child that a process filter could not take in */
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct otel_filter_losses);
+} filter_losses SEC(".maps") OTEL_METRICS;
 
 static __always_inline _Bool otel_filter__look(struct otel_filter_key *key, __u32 flags, __u32 kind)
 {
@@ -104,6 +116,7 @@ static __noinline _Bool otel_filter__slow(__u32 flags)
 	}
 	if (flags & OTEL_FILTER_F(OTEL_FILTER_COMM)) {
 		key.id = 0;
+		/* 6.1 does not pad the name: key is zero before. */
 		bpf_get_current_comm(key.comm, sizeof(key.comm));
 		if (!otel_filter__look(&key, flags, OTEL_FILTER_COMM))
 			return 0;
@@ -143,7 +156,8 @@ int BPF_PROG(otel_filter_fork, struct task_struct *parent, struct task_struct *c
 		return 0;
 	copy = *verdict;
 	key.id = (__u32)child->tgid;
-	bpf_map_update_elem(&filters, &key, &copy, BPF_ANY);
+	if (bpf_map_update_elem(&filters, &key, &copy, BPF_ANY))
+		otel_lose_in(&filter_losses, struct otel_filter_losses, filter_full);
 	return 0;
 }
 

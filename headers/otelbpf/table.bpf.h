@@ -46,13 +46,16 @@ static const __u8 otel_overflow_key[OTEL_KEY_MAX] = {
  * Atomic although per CPU: a loss may happen in an NMI that came in the middle
  * of this very increment, and nobody minds the cost of the rare case.
  */
-#define otel_lose(reason)                                                        \
-	({                                                                       \
-		__u32 __zero = 0;                                                \
-		struct otel_losses *__l = bpf_map_lookup_elem(&losses, &__zero); \
-                                                                                 \
-		if (__l)                                                         \
-			__sync_fetch_and_add(&__l->reason, 1);                   \
+#define otel_lose(reason) otel_lose_in(&losses, struct otel_losses, reason)
+
+/* The same for counters in another map of that shape. */
+#define otel_lose_in(map, type, reason)                        \
+	({                                                     \
+		__u32 __zero = 0;                              \
+		type *__l = bpf_map_lookup_elem(map, &__zero); \
+                                                               \
+		if (__l)                                       \
+			__sync_fetch_and_add(&__l->reason, 1); \
 	})
 
 /*

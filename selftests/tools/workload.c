@@ -18,12 +18,15 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <linux/sched.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -849,6 +852,38 @@ static void cmd_read(char **argv)
 	quit(0);
 }
 
+/* Numbers that no kernel has, each once. */
+static void cmd_flood(char **argv)
+{
+	(void)argv;
+	join();
+	for (long nr = 1000; nr < 1000 + FLOOD_CALLS; nr++)
+		if (syscall(nr) != -1 || errno != ENOSYS)
+			quit(1);
+	quit(0);
+}
+
+/* Calls that seccomp refuses, in a task that has made others before. */
+static void cmd_refused(char **argv)
+{
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_getppid, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EACCES),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = {sizeof(filter) / sizeof(*filter), filter};
+
+	(void)argv;
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, 2, &program))
+		quit(77);
+	join();
+	for (int i = 0; i < REFUSED_CALLS; i++)
+		if (syscall(SYS_getppid) != -1 || errno != EACCES)
+			quit(1);
+	quit(0);
+}
+
 static const struct {
 	const char *name;
 	void (*run)(char **argv);
@@ -877,6 +912,8 @@ static const struct {
 	{"spread", cmd_spread, 1},
 	{"steps", cmd_steps, 2},
 	{"read", cmd_read, 1},
+	{"flood", cmd_flood, 0},
+	{"refused", cmd_refused, 0},
 };
 
 static void open_steps(const char *path)

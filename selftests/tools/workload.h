@@ -29,4 +29,8 @@ struct steps {
 			"pwrite64"                                                              \
 	}
 
+/* Of "flood" and "refused". */
+#define FLOOD_CALLS 3000
+#define REFUSED_CALLS 1000
+
 #endif
