@@ -112,7 +112,7 @@ $(SAMPLE): $(G)/sample.bpf.c $(G)/vmlinux.h
 # --- user space --------------------------------------------------------------
 
 EXTRA_exporter := -Iexporter
-EXTRA_selftests := -Iexporter -Iselftests/lib -DSELFTESTS_DIR='"$(CURDIR)/selftests"' -DBUILD_DIR='"$(CURDIR)/$(U)"'
+EXTRA_selftests := -Iexporter -Iselftests/lib -DSELFTESTS_DIR='"$(CURDIR)/selftests"' -DBUILD_DIR='"$(CURDIR)/$(U)"' -DOBJECT_DIR='"$(CURDIR)/$(B)"'
 
 $(U)/obj/%.o: %.c
 	@mkdir -p $(@D)

@@ -87,7 +87,7 @@ static int tracepoint_in_btf(const struct hook *hook, const char *target, struct
 	return failed(failure, EXIT_KERNEL, "this kernel has no tracepoint '%s'", target);
 }
 
-static int load_nothing(enum bpf_prog_type type, const struct bpf_prog_load_opts *opts)
+static int load_nothing(enum bpf_prog_type type, struct bpf_prog_load_opts *opts)
 {
 	const struct bpf_insn nothing[] = {
 		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0},

@@ -130,18 +130,26 @@ static void tidy_up(const struct live *live)
 	remove_all(live->tmp);
 }
 
-/* Lives until the test's end of the pipe is closed, which is at its death at the latest. */
+/*
+ * Lives until the test's end of the pipe is closed, which is at its death at the latest. The test
+ * waits until the guard has left its process group, which the harness kills.
+ */
 static void start_guard(struct live *live)
 {
-	int fd[2];
+	int fd[2], left[2];
 	char byte;
 
 	ASSERT_EQ(pipe2(fd, O_CLOEXEC), 0);
+	ASSERT_EQ(pipe2(left, O_CLOEXEC), 0);
 	fflush(NULL);
 	live->guard_pid = fork();
 	ASSERT_GE(live->guard_pid, 0);
 	if (live->guard_pid) {
 		close(fd[0]);
+		close(left[1]);
+		while (read(left[0], &byte, 1) < 0 && errno == EINTR)
+			;
+		close(left[0]);
 		live->guard = fd[1];
 		return;
 	}
@@ -152,6 +160,8 @@ static void start_guard(struct live *live)
 	close(fd[1]);
 	close(STDOUT_FILENO);
 	close(STDERR_FILENO);
+	close(left[0]);
+	close(left[1]);
 	while (read(fd[0], &byte, 1) < 0 && errno == EINTR)
 		;
 	tidy_up(live);
