@@ -132,7 +132,7 @@ $(U)/selftests/%_test: $(U)/obj/selftests/%_test.o $(TEST_LIB) $(EXPORTER_LIB) $
 # Workloads: small static programs of their own, so that their system calls are known.
 $(U)/selftests/tools/%: selftests/tools/%.c
 	@mkdir -p $(@D)
-	$(CC) -O2 -g -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -static $< -o $@ -lpthread
+	$(CC) -O2 -g -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -static -MMD -MP -MF $@.d $< -o $@ -lpthread
 
 # --- around ------------------------------------------------------------------
 

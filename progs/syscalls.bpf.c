@@ -270,6 +270,14 @@ static __noinline int call__stop(struct call *call, struct pt_regs *regs, __s32 
 static __noinline int call__see_return(struct call *call, struct pt_regs *regs)
 {
 	__u64 ip = PT_REGS_IP(regs), sp = PT_REGS_SP(regs);
+	struct stopped *top = call__stopped(call);
+
+	/* The next entry was to be the restart, and a filter has kept it from us. */
+	if (top && !call->start && top->state != STOPPED_IN_HANDLER) {
+		count_total(unreturned, 1);
+		call->n_stopped--;
+		return 0;
+	}
 
 	for (__u32 i = STOPPED_MAX; i > 0; i--) {
 		struct stopped *stopped = &call->stopped[i - 1];
