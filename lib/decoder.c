@@ -96,7 +96,7 @@ static void decode_string(const struct decoder_ctx *ctx, const void *bytes, size
 
 /* --- system calls -------------------------------------------------------- */
 
-/* As in progs/syscall_abi.h: bit 31 marks a 32-bit caller; one number is for all that do not exist. */
+/* As in progs/syscall_abi.h: bit 31 marks a 32-bit caller; one number is for all others. */
 #define SYSCALL_COMPAT (1U << 31)
 #define SYSCALL_OTHER (SYSCALL_NAMES_MAX - 1)
 #define OTHER_NAME "_OTHER"

@@ -355,9 +355,8 @@ int BPF_PROG(sys_enter, struct pt_regs *regs, long id)
 SEC("tp_btf/sys_exit")
 int BPF_PROG(sys_exit, struct pt_regs *regs, long ret)
 {
-	__u64 now = bpf_ktime_get_ns();
 	struct call *call;
-	__u64 start;
+	__u64 start, now;
 
 	call = bpf_task_storage_get(&open_calls, bpf_get_current_task_btf(), NULL, 0);
 	if (call && call->n_stopped)
@@ -366,6 +365,7 @@ int BPF_PROG(sys_exit, struct pt_regs *regs, long ret)
 		entry_unseen(call, regs, ret);
 		return 0;
 	}
+	now = bpf_ktime_get_ns(); /* not before: what is filtered out pays for no clock */
 	start = call->start;
 	if (ret < 0) {
 		if (syscall__gives_back(call->nr)) {

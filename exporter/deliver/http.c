@@ -140,8 +140,8 @@ static bool compress_body(struct body *body)
 	int err;
 
 	/* 16 makes it gzip rather than zlib. */
-	if (deflateInit2(&z, Z_DEFAULT_COMPRESSION, Z_DEFLATED, MAX_WBITS + 16, 8,
-			 Z_DEFAULT_STRATEGY) != Z_OK)
+	if (deflateInit2(&z, Z_BEST_SPEED, Z_DEFLATED, MAX_WBITS + 16, 8, Z_DEFAULT_STRATEGY) !=
+	    Z_OK)
 		return false;
 	room = deflateBound(&z, body->len);
 	body->gzip = malloc(room);

@@ -32,6 +32,7 @@ struct metrics {
 	struct pb bytes; /* points, encoded, one behind the other */
 	struct point *points;
 	size_t n_points, room_points;
+	bool in_order; /* of a single table with a single Resource they come sorted */
 	struct scope *scopes;
 	int n_scopes;
 	struct metric *metrics;
@@ -74,6 +75,7 @@ void metrics__begin(struct metrics *metrics, __u64 now_ns)
 	metrics->bytes.len = 0;
 	metrics->bytes.failed = false;
 	metrics->n_points = 0;
+	metrics->in_order = true;
 	metrics->n_metrics = 0;
 }
 
@@ -201,20 +203,57 @@ static bool put_number(struct metrics *metrics, const struct plan *plan,
 	return true;
 }
 
-static __u64 sum_buckets(struct metrics *metrics, const struct plan *plan, __u32 n, int offset,
-			 const char *values)
-{
-	__u64 count = 0, *restrict out = metrics->buckets;
+/* Where anything was counted: first <= slot < end. Both multiples of BLOCK but for the last end. */
+struct range {
+	__u32 first, end;
+};
 
-	memset(out, 0, n * sizeof(*out));
+#define BLOCK 8
+
+static bool is_empty(const char *block)
+{
+	return !(load64(block) | load64(block + 8) | load64(block + 16) | load64(block + 24) |
+		 load64(block + 32) | load64(block + 40) | load64(block + 48) | load64(block + 56));
+}
+
+/*
+ * Sum over CPUs into metrics->buckets, a block at a time: of most blocks nothing
+ * more is to be known than that they are empty. What is outside the range that is
+ * returned has not been written.
+ */
+static struct range sum_buckets(struct metrics *metrics, const struct plan *plan, __u32 n,
+				int offset, const char *values)
+{
+	struct range range = {0, 0};
+	__u64 *out = metrics->buckets;
+
 	for (__u32 cpu = 0; cpu < plan->values; cpu++) {
 		const char *at = values + (size_t)cpu * plan->value_size + offset;
 
-		for (__u32 i = 0; i < n; i++)
-			out[i] += load64(at + 8 * i);
+		for (__u32 i = 0; i < n; i += BLOCK) {
+			__u32 some = n - i < BLOCK ? n - i : BLOCK;
+
+			if (some == BLOCK && is_empty(at + 8 * i))
+				continue;
+			if (range.first == range.end)
+				range = (struct range){i, i};
+			for (; range.end < i + some; range.end++)
+				out[range.end] = 0;
+			while (range.first > i)
+				out[--range.first] = 0;
+			for (__u32 j = i; j < i + some; j++)
+				out[j] += load64(at + 8 * j);
+		}
 	}
-	for (__u32 i = 0; i < n; i++)
-		count += out[i];
+	return range;
+}
+
+static __u64 count_buckets(const struct metrics *metrics, struct range range)
+{
+	__u64 count = 0;
+
+	for (__u32 i = range.first; i < range.end; i++)
+		count += metrics->buckets[i];
 	return count;
 }
 
@@ -224,10 +263,13 @@ static bool put_histogram(struct metrics *metrics, const struct plan *plan,
 {
 	struct pb *pb = &metrics->bytes;
 	__u32 n = instrument->n_buckets;
-	__u64 count = sum_buckets(metrics, plan, n, instrument->offset, values);
+	struct range range = sum_buckets(metrics, plan, n, instrument->offset, values);
+	__u64 count = count_buckets(metrics, range);
 
 	if (!count)
 		return false;
+	memset(metrics->buckets, 0, range.first * sizeof(*metrics->buckets));
+	memset(&metrics->buckets[range.end], 0, (n - range.end) * sizeof(*metrics->buckets));
 	put_attributes(pb, HISTOGRAM_POINT_ATTRIBUTES, plan, instrument, key, overflow);
 	pb__fixed64(pb, HISTOGRAM_POINT_START_TIME,
 		    metrics->scopes[metrics->n_scopes - 1].start_ns);
@@ -280,8 +322,9 @@ static bool put_exphist(struct metrics *metrics, const struct plan *plan,
 			bool overflow)
 {
 	struct pb *pb = &metrics->bytes;
-	__u32 n = instrument->n_buckets, first = 0;
-	__u64 count = sum_buckets(metrics, plan, n, instrument->buckets, values);
+	struct range range =
+		sum_buckets(metrics, plan, instrument->n_buckets, instrument->buckets, values);
+	__u64 count = count_buckets(metrics, range);
 	struct extremes all = find_extremes(plan, instrument, values);
 	size_t buckets, counts;
 
@@ -297,19 +340,19 @@ static bool put_exphist(struct metrics *metrics, const struct plan *plan,
 	pb__varint(pb, EXPHIST_POINT_SCALE, (__u32)pb__zigzag(instrument->scale));
 	if (all.zeros)
 		pb__fixed64(pb, EXPHIST_POINT_ZERO_COUNT, all.zeros);
-	while (n && !metrics->buckets[n - 1])
-		n--;
-	while (first < n && !metrics->buckets[first])
-		first++;
-	if (first < n) {
+	while (range.first < range.end && !metrics->buckets[range.end - 1])
+		range.end--;
+	while (range.first < range.end && !metrics->buckets[range.first])
+		range.first++;
+	if (range.first < range.end) {
 		buckets = pb__open(pb, EXPHIST_POINT_POSITIVE);
 		pb__varint(pb, EXPHIST_BUCKETS_OFFSET,
-			   (__u32)pb__zigzag(instrument->index + (__s32)first));
+			   (__u32)pb__zigzag(instrument->index + (__s32)range.first));
 		counts = pb__open(pb, EXPHIST_BUCKETS_BUCKET_COUNTS);
-		if (pb__reserve(pb, (size_t)(n - first) * PB_VARINT_MAX)) {
+		if (pb__reserve(pb, (size_t)(range.end - range.first) * PB_VARINT_MAX)) {
 			__u8 *at = pb->data + pb->len;
 
-			for (__u32 i = first; i < n; i++)
+			for (__u32 i = range.first; i < range.end; i++)
 				at = pb_put__varint(at, metrics->buckets[i]);
 			pb->len = at - pb->data;
 		}
@@ -353,6 +396,7 @@ int metrics__entry(struct metrics *metrics, const struct plan *plan, const void 
 	for (int i = 0; i < plan->n_instruments; i++) {
 		const struct instrument *instrument = &plan->instruments[i];
 		size_t start = metrics->bytes.len;
+		__u64 order;
 
 		if (metrics->n_points == metrics->room_points) {
 			size_t room = metrics->room_points ? 2 * metrics->room_points : 1024;
@@ -365,8 +409,11 @@ int metrics__entry(struct metrics *metrics, const struct plan *plan, const void 
 		}
 		if (!kinds[instrument->kind].put(metrics, plan, instrument, key, values, overflow))
 			continue;
+		order = (__u64)resource << 32 | metrics->of_plan[i];
+		if (metrics->n_points && order < metrics->points[metrics->n_points - 1].key)
+			metrics->in_order = false;
 		metrics->points[metrics->n_points++] = (struct point){
-			.key = (__u64)resource << 32 | metrics->of_plan[i],
+			.key = order,
 			.offset = start,
 			.len = metrics->bytes.len - start,
 		};
@@ -469,7 +516,7 @@ int metrics__emit(struct metrics *metrics, const struct resources *resources, si
 	size_t in_request = 0;
 	int err;
 
-	if (metrics->n_points)
+	if (!metrics->in_order)
 		qsort(metrics->points, metrics->n_points, sizeof(*metrics->points), by_key);
 	request->len = 0;
 	request->failed = false;

@@ -55,6 +55,23 @@ struct {
 	__type(value, struct otel_filter_losses);
 } filter_losses SEC(".maps") OTEL_METRICS;
 
+/*
+ * The last verdict on this CPU: the next event is mostly of the same task. Read
+ * and written so that a program which is interrupted by another one in between
+ * finds a verdict of its own cgroup, or none: @cgroup is cleared first, set last.
+ */
+struct otel_filter_last {
+	__u64 cgroup;
+	__u32 generation;
+	__u32 pass;
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct otel_filter_last);
+} filter_last SEC(".maps");
+
 static __always_inline _Bool otel_filter__look(struct otel_filter_key *key, __u32 flags, __u32 kind)
 {
 	__u32 *verdict;
@@ -78,10 +95,22 @@ static __noinline _Bool otel_filter__cgroup(__u32 flags)
 	__u32 generation = otel_filter.generation;
 	__u64 cgroup = bpf_get_current_cgroup_id();
 	_Bool pass = flags & OTEL_FILTER_F_ELSE(OTEL_FILTER_CGROUP);
+	struct otel_filter_last *last;
+	__u32 zero = 0, seen;
+
+	last = bpf_map_lookup_elem(&filter_last, &zero);
+	if (!last)
+		return 0;
+	seen = last->pass;
+	barrier();
+	if (last->cgroup == cgroup && last->generation == generation)
+		return seen;
 
 	cached = bpf_map_lookup_elem(&filter_cgroups, &cgroup);
-	if (cached && cached->generation == generation)
-		return cached->pass;
+	if (cached && cached->generation == generation) {
+		pass = cached->pass;
+		goto out;
+	}
 
 	key.kind = OTEL_FILTER_CGROUP;
 	for (int level = 0; level < OTEL_CGROUP_DEPTH; level++) {
@@ -97,6 +126,13 @@ static __noinline _Bool otel_filter__cgroup(__u32 flags)
 	fresh.generation = generation;
 	fresh.pass = pass;
 	bpf_map_update_elem(&filter_cgroups, &cgroup, &fresh, BPF_ANY);
+out:
+	last->cgroup = 0;
+	barrier();
+	last->generation = generation;
+	last->pass = pass;
+	barrier();
+	last->cgroup = cgroup;
 	return pass;
 }
 
