@@ -31,13 +31,16 @@ ARCH := $(shell uname -m | sed 's/x86_64/x86/;s/aarch64/arm64/')
 MULTIARCH := $(shell $(CC) -print-multiarch 2>/dev/null)
 
 LIBS := libbpf json-c libcurl zlib
+# Of the exporter only; libiberty has no .pc file.
+EXPORTER_LIBS := libdw libelf liblzma
 CPPFLAGS += -D_GNU_SOURCE -Iheaders -Ilib -I$(G) \
 	-DOTELBPF_VERSION='"$(VERSION)"' -DOTELBPF_COMMIT='"$(COMMIT)"' -DOTELBPF_LIBDIR='"$(libdir)"' \
-	$(shell $(PKG_CONFIG) --cflags $(LIBS) 2>/dev/null)
+	$(shell $(PKG_CONFIG) --cflags $(LIBS) $(EXPORTER_LIBS) 2>/dev/null)
 CFLAGS ?= -O2 -g
 CFLAGS += -std=gnu11 -Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Werror \
 	-fstack-protector-strong
 LDLIBS := $(shell $(PKG_CONFIG) --libs $(LIBS) 2>/dev/null) -lm -lpthread
+EXPORTER_LDLIBS := $(shell $(PKG_CONFIG) --libs $(EXPORTER_LIBS) 2>/dev/null) -liberty $(LDLIBS)
 ifdef SANITIZE
 CFLAGS += -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 LDFLAGS += -fsanitize=address,undefined
@@ -75,7 +78,7 @@ asan:
 need:
 	@for t in $(CLANG) $(LLVM_STRIP) $(BPFTOOL) $(PKG_CONFIG); do \
 		command -v $$t >/dev/null || { echo "make: $$t is missing: ./scripts/deps installs what is needed" >&2; exit 1; }; done
-	@$(PKG_CONFIG) --exists $(LIBS) || { echo "make: libraries are missing: ./scripts/deps installs what is needed" >&2; exit 1; }
+	@$(PKG_CONFIG) --exists $(LIBS) $(EXPORTER_LIBS) || { echo "make: libraries are missing: ./scripts/deps installs what is needed" >&2; exit 1; }
 
 # --- in the kernel -----------------------------------------------------------
 
@@ -125,10 +128,10 @@ $(U)/obj/syscall_names.o: $(G)/syscall_names.c
 $(U)/otelbpf: $(LOADER_OBJ) $(LIB_OBJ)
 	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 $(U)/otelbpf-exporter: $(EXPORTER_OBJ) $(LIB_OBJ)
-	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+	$(CC) $(LDFLAGS) $^ $(EXPORTER_LDLIBS) -o $@
 $(U)/selftests/%_test: $(U)/obj/selftests/%_test.o $(TEST_LIB) $(EXPORTER_LIB) $(LIB_OBJ)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+	$(CC) $(LDFLAGS) $^ $(EXPORTER_LDLIBS) -o $@
 # Workloads: small static programs of their own, so that their system calls are known.
 $(U)/selftests/tools/%: selftests/tools/%.c
 	@mkdir -p $(@D)
