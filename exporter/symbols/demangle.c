@@ -24,6 +24,8 @@ static void write_some(const char *text, size_t len, void *arg)
 	struct writer *writer = arg;
 	size_t room = DEMANGLE_OUT_MAX - sizeof(CUT) - writer->len;
 
+	if (!len)
+		return; /* with NULL, sometimes */
 	if (len > room) {
 		memcpy(writer->out + writer->len, text, room);
 		writer->len += room;

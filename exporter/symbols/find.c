@@ -50,7 +50,7 @@ struct find {
 static const char *const default_debug_dirs[] = {"/usr/lib/debug", NULL};
 
 /* Where programs are that may have run and gone. Libraries: as /etc/ld.so.cache has it. */
-static const char *const program_dirs[] = {"/usr/bin", "/usr/sbin", "/usr/local/bin",
+static const char *const program_dirs[] = {"/usr/bin",	      "/usr/sbin",    "/usr/local/bin",
 					   "/usr/local/sbin", "/usr/libexec", NULL};
 
 /* --- opening ----------------------------------------------------------------- */
@@ -128,7 +128,8 @@ void find__walk(__u32 pid, bool (*each)(const struct find_mapping *mapping, void
 		if (line[len - 1] == '\n')
 			line[len - 1] = '\0';
 		if (sscanf(line, "%llx-%llx %4s %llx %x:%x %llu %n", &start, &end, flags, &offset,
-			   &mapping.major, &mapping.minor, &inode, &at) < 7 || !at)
+			   &mapping.major, &mapping.minor, &inode, &at) < 7 ||
+		    !at)
 			continue;
 		mapping.start = start;
 		mapping.end = end;
@@ -400,8 +401,8 @@ static struct debuginfod *debuginfod__new(void)
 	if (!it->library)
 		goto none;
 	begin = (void *(*)(void))dlsym(it->library, "debuginfod_begin");
-	set_progress = (void (*)(void *, int (*)(void *, long, long)))dlsym(it->library,
-									"debuginfod_set_progressfn");
+	set_progress = (void (*)(void *, int (*)(void *, long, long)))dlsym(
+		it->library, "debuginfod_set_progressfn");
 	*(void **)&it->end = dlsym(it->library, "debuginfod_end");
 	*(void **)&it->find_debuginfo = dlsym(it->library, "debuginfod_find_debuginfo");
 	*(void **)&it->find_executable = dlsym(it->library, "debuginfod_find_executable");
@@ -433,8 +434,8 @@ static int ask_debuginfod(struct find *find, const __u8 *id, int len, bool debug
 		return -ENOENT;
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	debuginfod_until = now.tv_sec + DEBUGINFOD_SECONDS;
-	fd = (debug ? find->debuginfod->find_debuginfo : find->debuginfod->find_executable)(
-		find->debuginfod->client, id, len, &path);
+	fd = (debug ? find->debuginfod->find_debuginfo
+		    : find->debuginfod->find_executable)(find->debuginfod->client, id, len, &path);
 	free(path);
 	return fd;
 }
@@ -475,7 +476,8 @@ void find__next_export(struct find *find)
 }
 
 /* Takes @fd; the file stays in @out if it is the right one. */
-static int accept_file(int fd, const __u8 *id, __u8 len, __u32 pid, const char *path, struct found *out)
+static int accept_file(int fd, const __u8 *id, __u8 len, __u32 pid, const char *path,
+		       struct found *out)
 {
 	if (fd < 0)
 		return fd;
@@ -624,7 +626,8 @@ static int check_crc(const struct image *image, __u32 want)
 }
 
 /* A build id on both sides decides at less cost than a checksum over the whole file. */
-static int accept_link(int fd, const struct found *of, __u32 pid, const char *path, struct found *out)
+static int accept_link(int fd, const struct found *of, __u32 pid, const char *path,
+		       struct found *out)
 {
 	if (fd < 0)
 		return fd;
@@ -665,8 +668,8 @@ static int debuglink(const struct find *find, const struct found *of, struct fou
 	if (!accept_link(open_in(of->pid, path), of, of->pid, path, out))
 		return 0;
 	for (int i = 0; find->debug_dirs[i]; i++) {
-		if (snprintf(path, sizeof(path), "%s%.*s/%s", find->debug_dirs[i], dir_len, of->path,
-			     of->info.debuglink) >= (int)sizeof(path))
+		if (snprintf(path, sizeof(path), "%s%.*s/%s", find->debug_dirs[i], dir_len,
+			     of->path, of->info.debuglink) >= (int)sizeof(path))
 			continue;
 		if (!accept_link(open_regular(-1, path, true), of, 0, path, out))
 			return 0;
@@ -717,7 +720,8 @@ int find__alt(struct find *find, const struct found *of, struct image *out)
 	len = strnlen(bytes, range->size);
 	if (!len || range->size - len < 3 || range->size - len - 1 > BUILD_ID_SIZE)
 		return -ENOENT;
-	err = accept_debug_dirs(find, (__u8 *)bytes + len + 1, range->size - len - 1, ".debug", &found);
+	err = accept_debug_dirs(find, (__u8 *)bytes + len + 1, range->size - len - 1, ".debug",
+				&found);
 	if (err) {
 		if (bytes[0] == '/')
 			snprintf(path, sizeof(path), "%s", bytes);

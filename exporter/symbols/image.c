@@ -15,6 +15,7 @@
 #define SHNUM_MAX 65536
 #define NOTES_MAX 65536
 #define UNPACKED_MAX (32 << 20)
+#define UNPACK_MEMORY (40 << 20) /* xz -8 and below; what is packed with plain xz needs 9 */
 #define SOURCE_BIT 0x80000000U
 
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
@@ -92,7 +93,8 @@ static int read_ehdr(struct reader *reader)
 		reader->info->is64 = true;
 		return image__read(reader->image, 0, to, sizeof(*to)) ? -ENOEXEC : 0;
 	}
-	if (to->e_ident[EI_CLASS] != ELFCLASS32 || image__read(reader->image, 0, &from, sizeof(from)))
+	if (to->e_ident[EI_CLASS] != ELFCLASS32 ||
+	    image__read(reader->image, 0, &from, sizeof(from)))
 		return -ENOEXEC;
 	to->e_machine = from.e_machine;
 	to->e_phoff = from.e_phoff;
@@ -161,7 +163,8 @@ static void read_notes(const struct reader *reader, __u64 offset, __u64 size, __
 
 		if (image__read(reader->image, offset, &note, sizeof(note)))
 			return;
-		desc = offset + sizeof(note.header) + (((__u64)note.header.n_namesz + mask) & ~mask);
+		desc = offset + sizeof(note.header) +
+		       (((__u64)note.header.n_namesz + mask) & ~mask);
 		next = desc + (((__u64)note.header.n_descsz + mask) & ~mask);
 		if (note.header.n_type == NT_GNU_BUILD_ID && note.header.n_namesz == 4 &&
 		    !memcmp(note.name, "GNU", 4) && note.header.n_descsz &&
@@ -262,7 +265,8 @@ static void read_sections(const struct reader *reader)
 			read_notes(reader, shdr.sh_offset, range_of(reader, &shdr).size,
 				   shdr.sh_addralign);
 		if ((shdr.sh_flags & SHF_ALLOC) && (shdr.sh_flags & SHF_EXECINSTR) &&
-		    info->n_text < IMAGE_SEGMENTS_MAX && shdr.sh_addr + shdr.sh_size > shdr.sh_addr) {
+		    info->n_text < IMAGE_SEGMENTS_MAX &&
+		    shdr.sh_addr + shdr.sh_size > shdr.sh_addr) {
 			info->text[info->n_text].start = shdr.sh_addr;
 			info->text[info->n_text++].end = shdr.sh_addr + shdr.sh_size;
 		}
@@ -382,10 +386,9 @@ static int builder__add(struct builder *builder, const Elf64_Sym *sym, unsigned 
 		if (!text_end(builder->info, sym->st_value))
 			return 0;
 		/* $x and its like mark where code and data meet; .L is the assembler's own. */
-		if (!visible &&
-		    (image__read(builder->images[source], symtab->strings.offset + sym->st_name,
-				 &first, 1) ||
-		     first == '$' || first == '.'))
+		if (!visible && (image__read(builder->images[source],
+					     symtab->strings.offset + sym->st_name, &first, 1) ||
+				 first == '$' || first == '.'))
 			return 0;
 	}
 	if (builder->info->machine == EM_ARM && type == STT_FUNC)
@@ -572,7 +575,7 @@ int image__unpack(const struct image *image, const struct image_range *range, st
 	lzma_ret ret = LZMA_OK;
 	int err = -EIO;
 
-	if (lzma_stream_decoder(&stream, 64 << 20, 0) != LZMA_OK)
+	if (lzma_stream_decoder(&stream, UNPACK_MEMORY, 0) != LZMA_OK)
 		return -ENOMEM;
 	bytes = malloc(room);
 	if (!bytes)

@@ -71,7 +71,7 @@ struct image_table {
 		__u32 start; /* above base */
 		__u32 size;
 		__u32 name; /* top bit: which source; else offset in its strings */
-	} *entries;
+	} * entries;
 	size_t n;
 	__u64 base;
 };
@@ -103,12 +103,14 @@ bool image__vaddr(const struct image_info *info, __u64 offset, __u64 *vaddr);
  * Return: 0, also when there are no functions, or -ENOMEM.
  */
 int image__table(const struct image_info *info, const struct image *const images[IMAGE_SOURCES],
-		 const struct image_symtab *const symtabs[IMAGE_SOURCES], struct image_table *table);
+		 const struct image_symtab *const symtabs[IMAGE_SOURCES],
+		 struct image_table *table);
 
 /** image__lookup - the function around @vaddr, or NULL */
 const struct image_entry *image__lookup(const struct image_table *table, __u64 vaddr);
 
-/** image__name - a name from a string table, at most IMAGE_NAME_MAX - 1 bytes. Return: its length, 0: none. */
+/** image__name - a name from a string table, at most IMAGE_NAME_MAX - 1 bytes. Return: its length,
+ * 0: none. */
 size_t image__name(const struct image *image, const struct image_range *strings, __u64 at,
 		   char out[IMAGE_NAME_MAX]);
 

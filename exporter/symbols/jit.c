@@ -37,9 +37,9 @@ static void process__read(struct process *process, __u32 pid)
 		char *at = line + 6, *end;
 
 		if (!strncmp(line, "Uid:", 4)) {
-			process->alive = sscanf(line + 4, "%u %u %u %u", &process->uid[0],
-						&process->uid[1], &process->uid[2],
-						&process->uid[3]) == 4;
+			process->alive =
+				sscanf(line + 4, "%u %u %u %u", &process->uid[0], &process->uid[1],
+				       &process->uid[2], &process->uid[3]) == 4;
 		} else if (!strncmp(line, "NSpid:", 6)) {
 			while (process->levels < LEVELS_MAX) {
 				unsigned long one = strtoul(at, &end, 10);
@@ -94,7 +94,8 @@ static int jit__open(const struct jit *jit)
 	fd = open_regular(-1, path, false);
 	if (fd < 0)
 		return -1;
-	if (!fstat(fd, &st) && (!st.st_uid || st.st_uid == geteuid() || same_file(&jit->image, &st)))
+	if (!fstat(fd, &st) &&
+	    (!st.st_uid || st.st_uid == geteuid() || same_file(&jit->image, &st)))
 		return fd;
 	close(fd);
 	return -1;
@@ -206,7 +207,8 @@ void jit__refresh(struct jit *jit, __u32 id)
 		if (image__open(&image, fd))
 			return;
 	}
-	if (jit->image.ino != image.ino || jit->image.dev != image.dev || image.size < jit->parsed) {
+	if (jit->image.ino != image.ino || jit->image.dev != image.dev ||
+	    image.size < jit->parsed) {
 		if (jit->image.fd == image.fd)
 			jit->image.fd = -1;
 		jit__clear(jit);

@@ -18,7 +18,7 @@ struct jit {
 		__u64 start;
 		__u32 size;
 		__u32 name; /* where in the file */
-	} *entries;
+	} * entries;
 	size_t n, room;
 	struct image image;
 	__u64 parsed;

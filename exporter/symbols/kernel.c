@@ -13,8 +13,9 @@
 #define SYMBOLS_MAX (4 << 20)
 #define NAMES_MAX (256 << 20)
 #define MODULES_MAX 4096
-#define LAST_SIZE_MAX 65536 /* kallsyms has no sizes: farther behind the last one's start is no one's */
-#define STALE_SECONDS 300  /* a BPF program's address may be another's by then */
+#define LAST_SIZE_MAX \
+	65536 /* kallsyms has no sizes: farther behind the last one's start is no one's */
+#define STALE_SECONDS 300 /* a BPF program's address may be another's by then */
 #define CORE_MODULE 0
 
 static __s64 now(void)
@@ -53,8 +54,8 @@ static int kernel__name(struct kernel *kernel, const char *text, __u32 *at)
 	size_t len = strlen(text) + 1;
 
 	if (len > kernel->names_room - kernel->names_len) {
-		size_t room = kernel->names_room ? kernel->names_room + kernel->names_room / 2
-						 : 1 << 20;
+		size_t room =
+			kernel->names_room ? kernel->names_room + kernel->names_room / 2 : 1 << 20;
 		char *names = room <= NAMES_MAX ? realloc(kernel->names, room) : NULL;
 
 		if (!names)
@@ -228,7 +229,8 @@ static void kernel__read(struct kernel *kernel, const char *files)
 		if (!kernel->said)
 			warn("%s: %s; kernel functions go without names", path,
 			     !file ? strerror(errno)
-			     : any ? "addresses are hidden (CAP_SYSLOG is missing, or kernel.kptr_restrict is 2)"
+			     : any ? "addresses are hidden (CAP_SYSLOG is missing, or "
+				     "kernel.kptr_restrict is 2)"
 				   : "empty");
 		kernel->said = true;
 		return;
@@ -266,7 +268,8 @@ static const struct kernel_entry *kernel__find(const struct kernel *kernel, __u6
 		return NULL;
 	}
 	/* Of several names the plainest: __x64_sys_read before __pfx_…, _stext or __se_sys_read. */
-	for (size_t i = low - 1; i > 0 && low - i < 16 && kernel->entries[i - 1].addr == entry->addr; i--) {
+	for (size_t i = low - 1;
+	     i > 0 && low - i < 16 && kernel->entries[i - 1].addr == entry->addr; i--) {
 		const char *other = kernel->names + kernel->entries[i - 1].name;
 
 		name = kernel->names + best->name;
@@ -292,9 +295,8 @@ bool kernel__lookup(struct kernel *kernel, const char *files, __u64 addr, const 
 		kernel->fresh = true;
 	}
 	entry = kernel__find(kernel, addr);
-	if (!entry ||
-	    (entry->module != CORE_MODULE && !kernel->modules[entry->module].end &&
-	     now() - kernel->read_at > STALE_SECONDS)) {
+	if (!entry || (entry->module != CORE_MODULE && !kernel->modules[entry->module].end &&
+		       now() - kernel->read_at > STALE_SECONDS)) {
 		if (kernel->tried)
 			return false;
 		kernel->tried = true;

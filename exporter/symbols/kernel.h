@@ -13,14 +13,14 @@ struct kernel {
 		__u64 addr;
 		__u32 name;
 		__u32 module; /* index, 0: the kernel proper */
-	} *entries;
+	} * entries;
 	size_t n, room;
 	char *names;
 	size_t names_len, names_room;
 	struct kernel_module {
 		char name[64];
 		__u64 start, end; /* 0: not in /proc/modules */
-	} *modules;
+	} * modules;
 	size_t n_modules;
 	__u64 text_start, text_end, modules_hash;
 	__s64 read_at; /* s, monotonic; 0: never */

@@ -70,8 +70,9 @@ struct child {
 /* What malloc, pread and a socket need. Everything else fails with EPERM, open() first of all. */
 static int confine(void)
 {
-#define ALLOW(nr) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##nr, 0, 1), \
-		  BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
+#define ALLOW(nr)                                            \
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##nr, 0, 1), \
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
 	struct sock_filter filter[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_OURS, 1, 0),
@@ -150,8 +151,7 @@ static void child__index(struct child *child)
 				child->units = units;
 				child->room = room;
 			}
-			child->units[child->n++] =
-				(struct unit){start, end, dwarf_dieoffset(&die)};
+			child->units[child->n++] = (struct unit){start, end, dwarf_dieoffset(&die)};
 		}
 	}
 	if (child->n)

@@ -19,10 +19,10 @@
 
 #define CACHE_BYTES (8 << 20)
 #define BUCKETS 1024
-#define FILES_MAX 16384	  /* known by build id, most of them not held */
-#define OPEN_MAX 64	  /* files open at a time, two or three descriptors each */
-#define READERS_MAX 4	  /* DWARF readers at a time */
-#define RETRY_MAX 64	  /* exports until a missing file is looked for again */
+#define FILES_MAX 16384 /* known by build id, most of them not held */
+#define OPEN_MAX 64	/* files open at a time, two or three descriptors each */
+#define READERS_MAX 4	/* DWARF readers at a time */
+#define RETRY_MAX 64	/* exports until a missing file is looked for again */
 #define JITS_MAX 1024
 #define MAPPINGS_MAX 8192
 
@@ -195,7 +195,8 @@ static bool set_name(struct symbols *symbols, const char *raw, size_t len, struc
 
 static size_t bytes_held(const struct symbols *symbols)
 {
-	return sizeof(*symbols) + symbols->loaded_bytes + symbols->jit_bytes + symbols->n_files * sizeof(struct file) +
+	return sizeof(*symbols) + symbols->loaded_bytes + symbols->jit_bytes +
+	       symbols->n_files * sizeof(struct file) +
 	       symbols->mappings.n * sizeof(struct mapping) + find__bytes(symbols->find);
 }
 
@@ -363,12 +364,16 @@ static int file__open(struct symbols *symbols, struct file *file, const struct s
 	struct image unpacked = IMAGE_NONE;
 	struct loaded *loaded = calloc(1, sizeof(*loaded));
 	struct image_info debug_info = {0};
-	struct found *found = calloc(2, sizeof(*found)), *debug = found + 1;
+	struct found *found = calloc(1, sizeof(*found)), *debug = calloc(1, sizeof(*debug));
 	int err = -ENOMEM;
 
-	if (!loaded || !found)
+	if (!loaded || !found || !debug) {
+		free(loaded); /* nothing is open yet */
+		loaded = NULL;
 		goto out;
-	found->image = debug->image = loaded->images[0] = loaded->images[1] = loaded->alt = IMAGE_NONE;
+	}
+	found->image = debug->image = loaded->images[0] = loaded->images[1] = loaded->alt =
+		IMAGE_NONE;
 	loaded->debug = -1;
 	if (is_vdso(symbols, key)) {
 		found->image = symbols->vdso;
@@ -435,6 +440,7 @@ static int file__open(struct symbols *symbols, struct file *file, const struct s
 out:
 	free((void *)unpacked.mem);
 	free(found);
+	free(debug);
 	loaded__free(loaded);
 	if (!err && count(symbols, is_open) > OPEN_MAX)
 		loaded__close(least_used(symbols, file, is_open)->loaded);
@@ -451,9 +457,8 @@ static struct file *file__get(struct symbols *symbols, const struct symbols_file
 	for (file = *bucket; file; file = file->next) {
 		if (file->build_id_len != key->build_id_len)
 			continue;
-		if (key->build_id_len
-			    ? !memcmp(file->build_id, key->build_id, key->build_id_len)
-			    : file->pid == key->pid && !strcmp(file->path, key->path))
+		if (key->build_id_len ? !memcmp(file->build_id, key->build_id, key->build_id_len)
+				      : file->pid == key->pid && !strcmp(file->path, key->path))
 			return file;
 	}
 	file = calloc(1, sizeof(*file));
@@ -520,8 +525,8 @@ static int add_lines(struct symbols *symbols, struct file *file, __u64 vaddr, st
 		to->line = frames[i].line;
 		to->start_line = frames[i].start_line;
 		if (frames[i].file[0])
-			to->file = names__put(&symbols->names, frames[i].file,
-					      strlen(frames[i].file));
+			to->file =
+				names__put(&symbols->names, frames[i].file, strlen(frames[i].file));
 		done++;
 	}
 	if (!done)
@@ -866,7 +871,7 @@ static void drop_jits(struct symbols *symbols, bool all)
 
 void symbols__trim(struct symbols *symbols)
 {
-	symbols->export++;
+	symbols->export ++;
 	free(symbols->mappings.list);
 	memset(&symbols->mappings, 0, sizeof(symbols->mappings));
 	for (int i = 0; i < BUCKETS; i++)

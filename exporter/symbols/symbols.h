@@ -13,7 +13,8 @@
  * struct symbol - one function that an address is in
  * @name:        as a person writes it: demangled
  * @system_name: as the linker knows it, NULL when the same as @name
- * @module:      kernel module, or "bpf" for a BPF program; NULL in the kernel proper and in user space
+ * @module:      kernel module, or "bpf" for a BPF program; NULL in the kernel proper and in user
+ * space
  * @file:        source file, NULL when not known
  * @line:        1-based, 0: not known
  * @start_line:  of the function, 0: not known
