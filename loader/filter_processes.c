@@ -46,7 +46,8 @@ static int collect(const struct otel_filter_key *key, __u32 verdict, void *arg)
 	struct entries *entries = arg;
 
 	/* The walk may begin anew. */
-	return find(entries, key->id) ? 0 : append(entries, (struct entry){key->id, verdict, false});
+	return find(entries, key->id) ? 0
+				      : append(entries, (struct entry){key->id, verdict, false});
 }
 
 /*
@@ -107,7 +108,8 @@ void filter_processes__catch_up(struct filter *filter)
 	struct entries entries = {};
 	int err, left_out = 0;
 
-	/* Straight into the map, as the programs do it: the flags keep saying what was asked for. */
+	/* Straight into the map, as the programs do it: the flags keep saying what was asked for.
+	 */
 	err = filter__each(filter, OTEL_FILTER_PID, collect, &entries);
 	if (err > 0)
 		err = add_children(&entries);
