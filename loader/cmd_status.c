@@ -81,11 +81,11 @@ static void add_programs(const struct probe *probe, struct json_object *report, 
 		report__number(item, "instructions", info.xlated_prog_len / 8);
 		report__number(item, "memory", mapview__memory(fd));
 		*memory += mapview__memory(fd);
+		report__number(item, "recursion_misses", info.recursion_misses);
 		if (!stats)
 			continue;
 		report__number(item, "runs", info.run_cnt);
 		report__number(item, "mean_ns", info.run_cnt ? info.run_time_ns / info.run_cnt : 0);
-		report__number(item, "recursion_misses", info.recursion_misses);
 	}
 	report__bool(report, "statistics", stats);
 }
@@ -267,6 +267,21 @@ static void print_programs(struct json_object *report)
 		printf("  (run counts and times: sysctl kernel.bpf_stats_enabled=1)\n");
 }
 
+/* The kernel counts them whether statistics are enabled or not. */
+static void print_misses(struct json_object *report)
+{
+	struct json_object *item;
+	__u64 misses;
+
+	for (size_t i = 0; (item = report__nth(report, "programs", i)); i++) {
+		misses = report__get_number(item, "recursion_misses");
+		if (misses)
+			printf("  not run by the kernel: %s %s%" PRIu64 "%s times\n",
+			       report__get_text(item, "program"), table__mood(MOOD_CARE),
+			       (uint64_t)misses, table__plain());
+	}
+}
+
 static void print_maps(struct json_object *report)
 {
 	struct table *table = table__new("MAP|TYPE|>ENTRIES|>CAPACITY|>MEMORY");
@@ -327,6 +342,7 @@ static void print_one(struct json_object *report, bool first)
 	       table__bytes(report__get_number(report, "memory"), bytes),
 	       options[0] ? "  options " : "", options);
 	print_programs(report);
+	print_misses(report);
 	print_maps(report);
 	print_losses(report);
 }

@@ -10,6 +10,7 @@
 
 #include "cleanup.h"
 #include "filter.h"
+#include "filter_processes.h"
 #include "links.h"
 #include "path.h"
 #include "pins.h"
@@ -153,6 +154,16 @@ int probe__next_epoch(const char *dir)
 	return err == -ENOENT ? 0 : err;
 }
 
+/* The programs were away: forks and exits have not been followed. */
+static void catch_up(const struct probe *probe)
+{
+	struct filter filter;
+
+	if (!filter__open(&filter, probe->dir))
+		filter_processes__catch_up(&filter);
+	filter__close(&filter);
+}
+
 int probe__attach(struct probe *probe, struct failure *failure)
 {
 	struct attachable list[OTEL_PROGRAMS_MAX];
@@ -181,6 +192,8 @@ int probe__attach(struct probe *probe, struct failure *failure)
 			      err == -EPERM ? ": CAP_SYS_ADMIN is needed to find it" : "");
 	if (!code)
 		code = links__attach(probe->dir, list, n, failure);
+	if (!code)
+		catch_up(probe);
 	for (int i = 0; i < n; i++)
 		close(list[i].fd);
 	return code;

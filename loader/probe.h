@@ -51,7 +51,8 @@ int probe__set_state(struct probe *probe, enum otel_state state);
  * @probe:   open
  * @failure: filled on failure; nothing is attached then
  *
- * The epoch goes up before, so that no start from before the gap is believed.
+ * The epoch goes up before, so that no start from before the gap is believed. The
+ * filter's processes are caught up with after it.
  */
 int probe__attach(struct probe *probe, struct failure *failure);
 

@@ -12,6 +12,7 @@
 
 #include "cleanup.h"
 #include "filter.h"
+#include "filter_processes.h"
 #include "filter_value.h"
 #include "guard.h"
 #include "keep.h"
@@ -360,6 +361,8 @@ int stage__commit(struct stage *stage, struct failure *failure)
 		__atomic_add_fetch(&filter.vars->epoch, 1, __ATOMIC_SEQ_CST);
 	if (!code && !stays_paused)
 		code = links__attach(stage->dir, list, n, failure);
+	if (!code && !stays_paused && stage->keeps && filter.vars)
+		filter_processes__catch_up(&filter);
 	err = code ? 0 : write_meta(stage, state, &meta);
 	if (err)
 		code = failed(failure, EXIT_MAP, "cannot write the map 'meta': %s",

@@ -2,6 +2,7 @@
 /* Pause and resume: a paused probe is detached, and no call gets a time that is not its own. */
 #include <bpf/bpf.h>
 #include <errno.h>
+#include <otelbpf/meta.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -198,6 +199,88 @@ TEST(call_stopped_over_a_pause)
 	EXPECT_EQ(otlp_json__count(p.point), 2);
 	EXPECT_LE(otlp_json__f64(p.point, "max"), resumed);
 	live__expect_sum(root, "system.syscall.unreturned", 1);
+}
+
+/* The processes that the filter has entries for, at most @max; returns how many. */
+static int filtered(struct live *live, __u64 *pids, int max)
+{
+	struct otel_filter_key key, *prev = NULL;
+	int fd = live__map(live, "filters"), n = 0;
+
+	while (!bpf_map_get_next_key(fd, prev, &key)) {
+		prev = &key;
+		if (key.kind == OTEL_FILTER_PID && n < max)
+			pids[n++] = key.id;
+	}
+	close(fd);
+	return n;
+}
+
+static bool has(const __u64 *pids, int n, __u64 pid)
+{
+	while (n--)
+		if (pids[n] == pid)
+			return true;
+	return false;
+}
+
+/* Forks and exits during the pause are caught up with. */
+static void catch_up(bool reload)
+{
+	static const struct calls expected[] = {
+		CALLS(getppid, 10 + 100 + 1000), CALLS(clone, 2), CALLS(wait4, 3), {}};
+	_cleanup_live_ struct live *live = live__begin();
+	_cleanup_json_ struct json_object *root = NULL;
+	char path[PATH_MAX], pid_text[16];
+	struct steps *steps = live__steps(live, path);
+	__u64 before[8], after[8];
+	pid_t pid;
+
+	live__load(live);
+	pid = live__start_workload(live, "a", "-s", path, "unseen");
+	steps__wait_ready(steps);
+	snprintf(pid_text, sizeof(pid_text), "%d", pid);
+	live__must("filter", "add", "pid", pid_text, "--children", "-q");
+	steps__do(steps);
+	ASSERT_EQ(filtered(live, before, 8), 3);
+	EXPECT_TRUE(has(before, 3, pid));
+
+	live__must("pause", "-q");
+	steps__do(steps);
+	EXPECT_EQ(filtered(live, after, 8), 3);
+	if (reload)
+		live__must("load", "-q", SYSCALLS_OBJECT);
+	live__must("resume", "-q");
+	ASSERT_EQ(filtered(live, after, 8), 3);
+	EXPECT_TRUE(has(after, 3, pid));
+	for (int i = 0; i < 3; i++)
+		if (before[i] != (__u64)pid)
+			EXPECT_TRUE(!has(after, 3, before[i]));
+
+	__atomic_store_n(&steps->go, 3, __ATOMIC_SEQ_CST);
+	EXPECT_EQ(live__wait(pid), 0);
+	root = live__export_file(live);
+	live__expect_calls(live, root, "a", expected);
+	live__expect_totals(root, 10 + 100 + 1000 + 2 + 3, 0, 3);
+	live__expect_no_losses(root);
+	/* All have exited, and still it is they alone that are asked for. */
+	EXPECT_EQ(filtered(live, after, 8), 0);
+	live__must("pause", "-q");
+	live__must("resume", "-q");
+	EXPECT_EQ(live__workload(live, "a", "mix"), 0);
+	json_object_put(root);
+	root = live__export_file(live);
+	live__expect_sum(root, "system.syscall.returned", 10 + 100 + 1000 + 2 + 3);
+}
+
+TEST(forks_and_exits_over_a_pause)
+{
+	catch_up(false);
+}
+
+TEST(forks_and_exits_over_a_pause_with_a_load)
+{
+	catch_up(true);
 }
 
 TEST_MAIN()

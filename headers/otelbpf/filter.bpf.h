@@ -13,6 +13,7 @@
 #ifndef OTELBPF_FILTER_BPF_H
 #define OTELBPF_FILTER_BPF_H
 
+#include "cpu.bpf.h"
 #include "meta.h"
 #include "table.bpf.h"
 #include "tags.h"
@@ -177,23 +178,31 @@ static __always_inline _Bool otel_filter__pass(void)
  * before the child runs, so none of its events is missed. Threads share the
  * tgid and need nothing.
  */
-SEC("tp_btf/sched_process_fork")
-int BPF_PROG(otel_filter_fork, struct task_struct *parent, struct task_struct *child)
+static __always_inline void otel_filter__forked(struct task_struct *parent,
+						struct task_struct *child)
 {
 	struct otel_filter_key key = {};
 	__u32 *verdict, copy;
 
 	if (!(otel_filter.flags & OTEL_FILTER_F(OTEL_FILTER_PID)) || parent->tgid == child->tgid)
-		return 0;
+		return;
 	key.kind = OTEL_FILTER_PID;
 	key.id = (__u32)parent->tgid;
 	verdict = bpf_map_lookup_elem(&filters, &key);
 	if (!verdict || !(*verdict & OTEL_FILTER_CHILDREN))
-		return 0;
+		return;
 	copy = *verdict;
 	key.id = (__u32)child->tgid;
 	if (bpf_map_update_elem(&filters, &key, &copy, BPF_ANY))
 		otel_lose_in(&filter_losses, struct otel_filter_losses, filter_full);
+}
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(otel_filter_fork, struct task_struct *parent, struct task_struct *child)
+{
+	otel_cpu_begin();
+	otel_filter__forked(parent, child);
+	otel_cpu_end();
 	return 0;
 }
 
@@ -201,16 +210,23 @@ int BPF_PROG(otel_filter_fork, struct task_struct *parent, struct task_struct *c
  * The last thread of a process takes its entry along, since the kernel will give
  * its number to another. signal->live has been lowered when this tracepoint runs.
  */
-SEC("tp_btf/sched_process_exit")
-int BPF_PROG(otel_filter_exit, struct task_struct *task)
+static __always_inline void otel_filter__exited(struct task_struct *task)
 {
 	struct otel_filter_key key = {};
 
 	if (!(otel_filter.flags & OTEL_FILTER_F(OTEL_FILTER_PID)) || task->signal->live.counter)
-		return 0;
+		return;
 	key.kind = OTEL_FILTER_PID;
 	key.id = (__u32)task->tgid;
 	bpf_map_delete_elem(&filters, &key);
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(otel_filter_exit, struct task_struct *task)
+{
+	otel_cpu_begin();
+	otel_filter__exited(task);
+	otel_cpu_end();
 	return 0;
 }
 

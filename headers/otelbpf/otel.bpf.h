@@ -6,6 +6,7 @@
  *   exphist.bpf.h exact exponential histograms
  *   table.bpf.h   tables with an overflow entry; counted losses
  *   filter.bpf.h  filters that change at run time
+ *   cpu.bpf.h     programs that no other task interrupts
  *   cgroup.bpf.h  names of cgroups
  *   meta.h        what the loader writes about a probe
  */
@@ -17,6 +18,7 @@
 #include <bpf/bpf_tracing.h>
 
 #include "cgroup.bpf.h"
+#include "cpu.bpf.h"
 #include "exphist.bpf.h"
 #include "filter.bpf.h"
 #include "meta.h"

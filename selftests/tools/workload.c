@@ -313,6 +313,34 @@ static void cmd_threads(char **argv)
 	quit(0);
 }
 
+static void *crowd_thread(void *arg)
+{
+	sched_setaffinity(0, sizeof(cpu_set_t), arg);
+	add(&shared->ready);
+	spin_until(&shared->go, 1);
+	getppids(CROWD_CALLS);
+	add(&shared->done);
+	while (forever)
+		relax();
+	return NULL;
+}
+
+/* Threads that have to share one CPU, so that they preempt each other anywhere in the kernel. */
+static void cmd_crowd(char **argv)
+{
+	static cpu_set_t first;
+
+	(void)argv;
+	CPU_SET(0, &first);
+	for (int i = 0; i < CROWD_THREADS; i++)
+		start_thread(crowd_thread, (long)&first);
+	spin_until(&shared->ready, CROWD_THREADS);
+	join();
+	add(&shared->go);
+	spin_until(&shared->done, CROWD_THREADS);
+	quit(0);
+}
+
 static void cmd_fork(char **argv)
 {
 	long depth = atol(argv[0]), pid;
@@ -376,6 +404,54 @@ static void cmd_family(char **argv)
 	wait_for(second);
 	if (first)
 		wait_for(first);
+	quit(0);
+}
+
+static void phase(int n)
+{
+	__atomic_store_n(&steps->done, n, __ATOMIC_SEQ_CST);
+	spin_until(&steps->go, n + 1);
+}
+
+/*
+ * Children that exit, and others that come, while nobody looks: between the second and the
+ * third phase. Of those that exited one has been waited for then.
+ */
+static void cmd_unseen(char **argv)
+{
+	long exiting[2], child, grandchild;
+	siginfo_t info;
+
+	(void)argv;
+	join();
+	for (int i = 0; i < 2; i++) {
+		exiting[i] = fork_raw();
+		must(exiting[i] >= 0);
+		if (!exiting[i]) {
+			spin_until(&steps->go, 2);
+			quit(0);
+		}
+	}
+	phase(1);
+	wait_for(exiting[0]);
+	must(!syscall(SYS_waitid, P_PID, exiting[1], &info, WEXITED | WNOWAIT, NULL));
+	child = fork_raw();
+	must(child >= 0);
+	if (!child) {
+		grandchild = fork_raw();
+		must(grandchild >= 0);
+		add(&shared->ready);
+		spin_until(&steps->go, 3);
+		getppids(grandchild ? 100 : 1000);
+		if (grandchild)
+			wait_for(grandchild);
+		quit(0);
+	}
+	spin_until(&shared->ready, 2);
+	phase(2);
+	getppids(10);
+	wait_for(exiting[1]);
+	wait_for(child);
 	quit(0);
 }
 
@@ -891,9 +967,11 @@ static const struct {
 } commands[] = {
 	{"mix", cmd_mix, 0},
 	{"threads", cmd_threads, 0},
+	{"crowd", cmd_crowd, 0},
 	{"fork", cmd_fork, 1},
 	{"vfork", cmd_vfork, 0},
 	{"family", cmd_family, 0},
+	{"unseen", cmd_unseen, 0},
 	{"exec", cmd_exec, 1},
 	{"exec-thread", cmd_exec_thread, 0},
 	{"exit-group", cmd_exit_group, 0},

@@ -29,7 +29,9 @@ struct steps {
 			"pwrite64"                                                              \
 	}
 
-/* Of "flood" and "refused". */
+/* Of "crowd", "flood" and "refused". */
+#define CROWD_THREADS 8
+#define CROWD_CALLS 50000
 #define FLOOD_CALLS 3000
 #define REFUSED_CALLS 1000
 
