@@ -23,6 +23,8 @@ struct hook {
 	int (*available)(const struct hook *hook, const char *target, struct failure *failure);
 	/* NULL: not attached. Returns a link's descriptor or -errno. */
 	int (*attach)(const struct hook *hook, const char *target, int prog);
+	/* The same for one CPU. */
+	int (*attach_cpu)(const char *target, int prog, int cpu);
 	/* NULL: exchanging programs is quick anyway */
 	int (*hold)(const char *target, int fds[HOOK_HELD]);
 	const char *btf_prefix; /* of the BTF type that stands for the target */
@@ -295,22 +297,63 @@ static int attach_kprobe(const struct hook *hook, const char *target, int prog)
 	return link_perf_event(event, prog);
 }
 
+/* --- perf_event: sampling on each CPU ---------------------------------------- */
+
+static int open_sampling(const char *target, int cpu)
+{
+	struct perf_event_attr attr = {
+		.size = sizeof(attr),
+		.type = PERF_TYPE_SOFTWARE,
+		.config = PERF_COUNT_SW_CPU_CLOCK,
+		.freq = 1,
+	};
+	unsigned int frequency;
+	int fd;
+
+	if (sscanf(target, "cpu-clock/%u", &frequency) != 1 || !frequency)
+		return -EINVAL;
+	attr.sample_freq = frequency;
+	fd = syscall(__NR_perf_event_open, &attr, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+static int sampling_works(const struct hook *hook, const char *target, struct failure *failure)
+{
+	int event = open_sampling(target, 0);
+
+	(void)hook;
+	if (event < 0)
+		return failed(failure, event == -EACCES ? EXIT_PERMISSION : EXIT_KERNEL,
+			      "this kernel refuses a perf event for sampling: %s",
+			      failure__reason(event));
+	close(event);
+	return 0;
+}
+
+static int attach_sampling(const char *target, int prog, int cpu)
+{
+	_cleanup_fd_ int event = open_sampling(target, cpu);
+
+	return link_perf_event(event, prog);
+}
+
 /* --- the table --------------------------------------------------------------- */
 
 #define TYPEDEF "btf_trace_"
 
 /* clang-format off */
 static const struct hook hooks[] = {
-	{"tp_btf/", tracepoint_in_btf, attach_btf, hold_raw, TYPEDEF, BTF_KIND_TYPEDEF, 0, false},
-	{"raw_tp/", tracepoint_in_btf, attach_raw, hold_raw, TYPEDEF, BTF_KIND_TYPEDEF, 0, false},
-	{"raw_tracepoint/", tracepoint_in_btf, attach_raw, hold_raw, TYPEDEF, BTF_KIND_TYPEDEF, 0, false},
-	{"fentry/", function_in_btf, attach_btf, NULL, "", BTF_KIND_FUNC, BPF_TRACE_FENTRY, false},
-	{"fexit/", function_in_btf, attach_btf, NULL, "", BTF_KIND_FUNC, BPF_TRACE_FEXIT, true},
-	{"tracepoint/", tracepoint_in_tracefs, attach_tracepoint, hold_tracepoint, NULL, 0, 0, false},
-	{"tp/", tracepoint_in_tracefs, attach_tracepoint, hold_tracepoint, NULL, 0, 0, false},
-	{"kprobe/", kprobe_works, attach_kprobe, NULL, NULL, 0, 0, false},
-	{"kretprobe/", kprobe_works, attach_kprobe, NULL, NULL, 0, 0, true},
-	{"iter/", NULL, NULL, NULL, NULL, 0, 0, false},
+	{"tp_btf/", tracepoint_in_btf, attach_btf, NULL, hold_raw, TYPEDEF, BTF_KIND_TYPEDEF, 0, false},
+	{"raw_tp/", tracepoint_in_btf, attach_raw, NULL, hold_raw, TYPEDEF, BTF_KIND_TYPEDEF, 0, false},
+	{"raw_tracepoint/", tracepoint_in_btf, attach_raw, NULL, hold_raw, TYPEDEF, BTF_KIND_TYPEDEF, 0, false},
+	{"fentry/", function_in_btf, attach_btf, NULL, NULL, "", BTF_KIND_FUNC, BPF_TRACE_FENTRY, false},
+	{"fexit/", function_in_btf, attach_btf, NULL, NULL, "", BTF_KIND_FUNC, BPF_TRACE_FEXIT, true},
+	{"tracepoint/", tracepoint_in_tracefs, attach_tracepoint, NULL, hold_tracepoint, NULL, 0, 0, false},
+	{"tp/", tracepoint_in_tracefs, attach_tracepoint, NULL, hold_tracepoint, NULL, 0, 0, false},
+	{"kprobe/", kprobe_works, attach_kprobe, NULL, NULL, NULL, 0, 0, false},
+	{"kretprobe/", kprobe_works, attach_kprobe, NULL, NULL, NULL, 0, 0, true},
+	{"perf_event/", sampling_works, NULL, attach_sampling, NULL, NULL, 0, 0, false},
+	{"iter/", NULL, NULL, NULL, NULL, NULL, 0, 0, false},
 };
 /* clang-format on */
 
@@ -329,7 +372,15 @@ const struct hook *hook__find(const char *section, const char **target)
 
 bool hook__attaches(const struct hook *hook)
 {
-	return hook->attach;
+	return hook->attach || hook->attach_cpu;
+}
+
+bool hook__each_cpu(const char *section)
+{
+	const char *target;
+	const struct hook *hook = hook__find(section, &target);
+
+	return hook && hook->attach_cpu;
 }
 
 int hook__available(const char *section, struct failure *failure)
@@ -343,12 +394,16 @@ int hook__available(const char *section, struct failure *failure)
 	return hook->available ? hook->available(hook, target, failure) : 0;
 }
 
-int hook__attach(const char *section, int prog, struct failure *failure)
+int hook__attach(const char *section, int prog, int cpu, struct failure *failure)
 {
 	const char *target;
 	const struct hook *hook = hook__find(section, &target);
-	int link = hook && hook->attach ? hook->attach(hook, target, prog) : -EOPNOTSUPP;
+	int link = -EOPNOTSUPP;
 
+	if (hook && hook->attach_cpu)
+		link = hook->attach_cpu(target, prog, cpu);
+	else if (hook && hook->attach)
+		link = hook->attach(hook, target, prog);
 	if (link >= 0)
 		return link;
 	failed(failure, EXIT_ATTACH, "cannot attach to %s: %s", section, failure__reason(link));

@@ -37,14 +37,23 @@ bool hook__attaches(const struct hook *hook);
 int hook__available(const char *section, struct failure *failure);
 
 /**
+ * hook__each_cpu - whether a section is attached on each CPU, by a link of its own
+ *
+ * perf_event/EVENT/FREQUENCY, which is how SEC("perf_event") is written down once the
+ * frequency is known.
+ */
+bool hook__each_cpu(const char *section);
+
+/**
  * hook__attach - attach a loaded program
  * @section: its section
  * @prog:    descriptor of the program
+ * @cpu:     which CPU; for hook__each_cpu() only
  * @failure: filled on failure
  *
  * Return: a BPF link's descriptor, or -1.
  */
-int hook__attach(const char *section, int prog, struct failure *failure);
+int hook__attach(const char *section, int prog, int cpu, struct failure *failure);
 
 /**
  * hook__hold - keep a hook in use by what measures nothing

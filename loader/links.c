@@ -33,33 +33,88 @@ static bool attaches(const struct attachable *prog)
 	return prog->section[0] && (!hook || hook__attaches(hook));
 }
 
+/* One link to be made: a program, or a program on one CPU. */
+struct place {
+	const struct attachable *prog;
+	int cpu; /* -1: no CPU of its own */
+	int fd;
+};
+
+/* "0-3,8" to a list of numbers, to be freed; how many, or -errno. */
+static int online_cpus(int **cpus)
+{
+	char line[4096], *at = line;
+	int n = 0, err;
+
+	*cpus = NULL;
+	err = path__read_line("/sys/devices/system/cpu/online", line, sizeof(line));
+	while (!err && *at) {
+		long first = strtol(at, &at, 10), last = first;
+
+		if (*at == '-')
+			last = strtol(at + 1, &at, 10);
+		for (; first <= last && n < 1 << 16; first++) {
+			int *more = reallocarray(*cpus, n + 1, sizeof(*more));
+
+			if (!more)
+				return -ENOMEM;
+			*cpus = more;
+			more[n++] = first;
+		}
+		if (*at != ',')
+			break;
+		at++;
+	}
+	return err ? err : n;
+}
+
+static int pin_place(const char *dir, const struct place *place)
+{
+	if (place->cpu >= 0)
+		return tree__pin(place->fd, "%s/link/%s_cpu%d", dir, place->prog->name, place->cpu);
+	return tree__pin(place->fd, "%s/link/%s", dir, place->prog->name);
+}
+
 int links__attach(const char *dir, const struct attachable *list, int n, struct failure *failure)
 {
-	_cleanup_free_ int *fds = malloc((n + 1) * sizeof(*fds));
+	_cleanup_free_ struct place *places = NULL;
+	_cleanup_free_ int *cpus = NULL;
+	int n_cpus = online_cpus(&cpus), wanted = 0, attached = 0, code = 0, err;
 	struct failure why;
-	int attached = 0, code = 0, err;
 
-	if (!fds)
+	if (n_cpus < 0)
+		return failed(failure, EXIT_INTERNAL, "cannot tell which CPUs are online: %s",
+			      failure__reason(n_cpus));
+	places = calloc((size_t)n * (n_cpus + 1) + 1, sizeof(*places));
+	if (!places)
 		return failed(failure, EXIT_INTERNAL, "no memory");
-	/* Attach all first, pin then: what is measured together begins together. */
-	for (; attached < n && !code; attached++) {
-		fds[attached] = -1;
-		if (!attaches(&list[attached]))
+	for (int i = 0; i < n; i++) {
+		if (!attaches(&list[i]))
 			continue;
-		fds[attached] = hook__attach(list[attached].section, list[attached].fd, &why);
-		if (fds[attached] < 0)
-			code = failed(failure, why.code, "program %s: %s", list[attached].name,
+		if (!hook__each_cpu(list[i].section))
+			places[wanted++] = (struct place){&list[i], -1, -1};
+		else
+			for (int c = 0; c < n_cpus; c++)
+				places[wanted++] = (struct place){&list[i], cpus[c], -1};
+	}
+	/* Attach all first, pin then: what is measured together begins together. */
+	for (; attached < wanted && !code; attached++) {
+		struct place *place = &places[attached];
+
+		place->fd = hook__attach(place->prog->section, place->prog->fd, place->cpu, &why);
+		if (place->fd < 0)
+			code = failed(failure, why.code, "program %s: %s", place->prog->name,
 				      why.line);
 	}
-	for (int i = 0; i < n && !code; i++) {
-		err = fds[i] < 0 ? 0 : tree__pin(fds[i], "%s/link/%s", dir, list[i].name);
+	for (int i = 0; i < attached && !code; i++) {
+		err = pin_place(dir, &places[i]);
 		if (err)
 			code = failed(failure, EXIT_MAP, "cannot pin the link of %s below %s: %s",
-				      list[i].name, dir, failure__reason(err));
+				      places[i].prog->name, dir, failure__reason(err));
 	}
 	for (int i = 0; i < attached; i++)
-		if (fds[i] >= 0)
-			close(fds[i]);
+		if (places[i].fd >= 0)
+			close(places[i].fd);
 	if (code)
 		links__drop(links__release(dir));
 	return code;

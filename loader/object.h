@@ -41,11 +41,13 @@ int targets__find(char **names, int n, struct target **targets, int *found);
  * @target: where it came from
  * @obj:    libbpf's view
  * @tagged: index of its BTF's tags
+ * @frequency: of perf_event programs, Hz
  */
 struct object {
 	const struct target *target;
 	struct bpf_object *obj;
 	struct tagged *tagged;
+	unsigned int frequency;
 	void *image;
 };
 

@@ -21,6 +21,7 @@ typedef __int128 option_number;
  * @max:  largest
  * @at:   its bytes in libbpf's initial image of the section
  * @size: 1, 2, 4 or 8
+ * @is_frequency: tagged OTEL_FREQUENCY
  */
 struct option_var {
 	const char *name, *unit, *help;
@@ -28,6 +29,7 @@ struct option_var {
 	void *at;
 	size_t size;
 	bool is_signed;
+	bool is_frequency;
 };
 
 struct option_vars {

@@ -58,7 +58,8 @@
 
 /**
  * OTEL_RESOURCE - make a member of a key struct select the points' Resource
- * @decoder: cgroup (a cgroup v2 id, as bpf_get_current_cgroup_id() gives it)
+ * @decoder: cgroup (a cgroup v2 id, as bpf_get_current_cgroup_id() gives it), or, in
+ *           a profile table, process (a struct otel_process_id, profile.bpf.h)
  */
 #define OTEL_RESOURCE(decoder) OTEL_TAG("resource|" #decoder)
 
@@ -118,6 +119,40 @@
  */
 #define OTEL_BUCKETS(scale, offset, factor, zero) \
 	OTEL_TAG("buckets|" scale "|" offset "|" factor "|" zero)
+
+/**
+ * OTEL_PROFILE - mark a map as a profile table
+ *
+ * Goes behind SEC(".maps"). A hash map; each entry is one sample of the profile
+ * that its value's OTEL_SAMPLES() member describes. The key has members tagged
+ * OTEL_WINDOW, OTEL_STACK() and OTEL_RESOURCE(process); OTEL_ATTR() members are
+ * attributes of the sample.
+ */
+#define OTEL_PROFILE OTEL_TAG("profile")
+
+/**
+ * OTEL_SAMPLES - the value of a profile's samples
+ * @type:        sample type, for instance "samples" or "off_cpu"
+ * @unit:        its unit, "count", "nanoseconds", "bytes"
+ * @period_type: what is counted between two samples, "" for nothing
+ * @period_unit: its unit
+ *
+ * The period is what the variable tagged OTEL_FREQUENCY makes of a second.
+ */
+#define OTEL_SAMPLES(type, unit, period_type, period_unit) \
+	OTEL_TAG("samples|" type "|" unit "|" period_type "|" period_unit)
+
+/** OTEL_FREQUENCY - the option that says how often a second a perf_event program samples */
+#define OTEL_FREQUENCY OTEL_TAG("frequency")
+
+/** OTEL_WINDOW - the key member with the number of the window that a sample belongs to */
+#define OTEL_WINDOW OTEL_TAG("window")
+
+/**
+ * OTEL_STACK - a key member with the hash of a stack
+ * @side: user or kernel, a bare word: which of the stack table's maps has it
+ */
+#define OTEL_STACK(side) OTEL_TAG("stack|" #side)
 
 /**
  * OTEL_OPTION - make a const volatile variable an option of the probe

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Profiles: stacks that stay readable when their process has gone, in windows that
+ * are handed over without a loss.
+ *
+ * A sample's key has two stack hashes. The stacks table has the frames; a user frame
+ * is the number of a mapping, by build id, and an offset in its file. Samples and
+ * stacks carry the number of the window they belong to: the exporter closes a window
+ * by counting up otel_window.current, waits until no program can still write into
+ * the old one, sends it, and deletes its entries when they are acknowledged.
+ */
+#ifndef OTELBPF_PROFILE_BPF_H
+#define OTELBPF_PROFILE_BPF_H
+
+#include "profile.h"
+#include "table.bpf.h"
+#include "tags.h"
+
+/* Written by the exporter, read by every program. */
+struct otel_window otel_window SEC(".data.window") OTEL_TAG("window-state");
+
+/* By hash and window. Written by the programs; read and deleted by the exporter. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 8192);
+	__type(key, struct otel_stack_key);
+	__type(value, struct otel_stack);
+} stacks SEC(".maps") OTEL_TAG("stacks");
+
+/* Build ids and the numbers that frames have for them. Written by the programs. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct otel_build_id);
+	__type(value, __u32);
+} mappings SEC(".maps") OTEL_TAG("mappings");
+
+/* Processes by id: what their resource is made of when they are gone. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct otel_process_id);
+	__type(value, struct otel_process);
+} processes SEC(".maps") OTEL_TAG("processes");
+
+/* clang-format off */
+struct otel_stack_losses {
+	OTEL_LOSS(stacks_full)	   /* the sample keeps its other stack and its count */
+	OTEL_LOSS(mappings_full)   /* the frame keeps its address */
+	OTEL_LOSS(stack_truncated) /* deeper than OTEL_STACK_DEPTH: the outermost frames are missing */
+	OTEL_LOSS(stack_failed)	   /* bpf_get_stack() gave nothing where there should be something */
+};
+/* clang-format on */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct otel_stack_losses);
+} stack_losses SEC(".maps") OTEL_METRICS;
+#define otel_stack_lose(reason) otel_lose_in(&stack_losses, struct otel_stack_losses, reason)
+
+/* A program's work space: too large for its stack. One entry, per CPU. */
+struct otel_scratch {
+	struct bpf_stack_build_id raw[OTEL_STACK_DEPTH];
+	struct otel_stack stack;
+	struct otel_stack_key key;
+	struct otel_build_id last_id; /* frames of one file come in a row */
+	__u64 last_number;
+	struct otel_process process;
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct otel_scratch);
+} scratch SEC(".maps");
+
+static __u32 otel_mappings;
+
+static __always_inline __u64 otel_stack__mix(__u64 hash, __u64 frame)
+{
+	hash = (hash ^ frame) * 0x9e3779b97f4a7c15ULL; /* Knuth's multiplicative hash */
+	return hash ^ hash >> 29;
+}
+
+/* The number of a build id, 0 when the table is full. */
+static __noinline __u64 otel_mapping__number(struct otel_build_id *id)
+{
+	__u32 *number = bpf_map_lookup_elem(&mappings, id), fresh;
+
+	if (number)
+		return *number;
+	fresh = __sync_fetch_and_add(&otel_mappings, 1) + 1;
+	/* Another CPU may have been first: its number is the one. */
+	bpf_map_update_elem(&mappings, id, &fresh, BPF_NOEXIST);
+	number = bpf_map_lookup_elem(&mappings, id);
+	return number ? *number : 0;
+}
+
+/* bpf_loop() takes a context on the stack: the work space's address. */
+static long otel_stack__pack(__u32 i, struct otel_scratch **at)
+{
+	struct otel_scratch *s = *at;
+	struct bpf_stack_build_id *raw;
+	__u64 frame;
+
+	if (i >= OTEL_STACK_DEPTH)
+		return 1;
+	raw = &s->raw[i];
+	frame = raw->ip;
+	if (raw->status == BPF_STACK_BUILD_ID_VALID) {
+		__u64 *id = (void *)raw->build_id, *last = (void *)s->last_id.bytes;
+
+		if (id[0] != last[0] || id[1] != last[1] ||
+		    *(__u32 *)&raw->build_id[16] != *(__u32 *)&s->last_id.bytes[16]) {
+			__builtin_memcpy(s->last_id.bytes, raw->build_id, sizeof(raw->build_id));
+			s->last_number = otel_mapping__number(&s->last_id);
+			if (!s->last_number)
+				otel_stack_lose(mappings_full);
+		}
+		frame = otel_frame__make(s->last_number, raw->offset);
+	} else {
+		frame |= OTEL_FRAME_ADDRESS;
+	}
+	s->stack.frames[i] = frame;
+	s->key.hash = otel_stack__mix(s->key.hash, frame);
+	return 0;
+}
+
+static long otel_stack__mix_kernel(__u32 i, struct otel_scratch **at)
+{
+	struct otel_scratch *s = *at;
+
+	if (i >= OTEL_STACK_DEPTH)
+		return 1;
+	s->key.hash = otel_stack__mix(s->key.hash, s->stack.frames[i]);
+	return 0;
+}
+
+/* Puts the stack in the work space into the table. */
+static __always_inline __u64 otel_stack__keep(struct otel_scratch *s, __u32 window)
+{
+	if (!s->key.hash)
+		s->key.hash = 1;
+	s->key.window = window;
+	s->key.pad = 0;
+	if (bpf_map_lookup_elem(&stacks, &s->key))
+		return s->key.hash;
+	if (bpf_map_update_elem(&stacks, &s->key, &s->stack, BPF_NOEXIST) &&
+	    !bpf_map_lookup_elem(&stacks, &s->key)) {
+		otel_stack_lose(stacks_full);
+		return 0;
+	}
+	return s->key.hash;
+}
+
+/**
+ * otel_stack__user - record the user stack of the current task
+ * @ctx:    the program's context
+ * @s:      work space
+ * @window: of the sample
+ *
+ * The only place that walks user stacks: by frame pointers, as the kernel does.
+ *
+ * Return: the stack's hash, 0 when there is none.
+ */
+static __always_inline __u64 otel_stack__user(void *ctx, struct otel_scratch *s, __u32 window)
+{
+	long bytes = bpf_get_stack(ctx, s->raw, sizeof(s->raw),
+				   BPF_F_USER_STACK | BPF_F_USER_BUILD_ID);
+	__u32 n;
+
+	if (bytes <= 0) {
+		if (bytes < 0)
+			otel_stack_lose(stack_failed);
+		return 0;
+	}
+	n = bytes / sizeof(s->raw[0]);
+	s->stack.n = n;
+	s->stack.kind = OTEL_STACK_USER;
+	s->key.hash = OTEL_STACK_USER;
+	bpf_loop(n, otel_stack__pack, &s, 0);
+	if (n >= OTEL_STACK_DEPTH)
+		otel_stack_lose(stack_truncated);
+	return otel_stack__keep(s, window);
+}
+
+/** otel_stack__kernel - the same for the kernel's stack; see otel_stack__user() */
+static __always_inline __u64 otel_stack__kernel(void *ctx, struct otel_scratch *s, __u32 window)
+{
+	long bytes = bpf_get_stack(ctx, s->stack.frames, sizeof(s->stack.frames), 0);
+	__u32 n;
+
+	if (bytes <= 0)
+		return 0; /* the task was in user mode */
+	n = bytes / sizeof(__u64);
+	s->stack.n = n;
+	s->stack.kind = OTEL_STACK_KERNEL;
+	s->key.hash = OTEL_STACK_KERNEL;
+	bpf_loop(n, otel_stack__mix_kernel, &s, 0);
+	if (n >= OTEL_STACK_DEPTH)
+		otel_stack_lose(stack_truncated);
+	return otel_stack__keep(s, window);
+}
+
+/*
+ * The path of a process's program, from the leaf up, as far as its file system goes;
+ * mount points above it are the exporter's to find (in /proc/PID/root while the
+ * process lives).
+ */
+static __noinline int otel_process__remember(struct otel_process_id *id, struct otel_scratch *s,
+					     struct task_struct *task)
+{
+	struct otel_process *process = &s->process;
+	struct dentry *dentry, *parent;
+
+	if (bpf_map_lookup_elem(&processes, id))
+		return 0;
+	__builtin_memset(process, 0, sizeof(*process));
+	bpf_probe_read_kernel_str(process->comm, sizeof(process->comm),
+				  BPF_CORE_READ(task, group_leader, comm));
+	process->cgroup = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
+	dentry = BPF_CORE_READ(task, mm, exe_file, f_path.dentry);
+	for (int i = 0; i < OTEL_PATH_LEVELS && dentry; i++) {
+		parent = BPF_CORE_READ(dentry, d_parent);
+		if (parent == dentry)
+			break;
+		bpf_probe_read_kernel_str(process->path[i], OTEL_PATH_NAME,
+					  BPF_CORE_READ(dentry, d_name.name));
+		dentry = parent;
+	}
+	bpf_map_update_elem(&processes, id, process, BPF_NOEXIST);
+	return 0;
+}
+
+#endif

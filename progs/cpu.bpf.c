@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * On-CPU profile: what runs, sampled at a fixed frequency on each CPU.
+ *
+ *   perf_event   idle? → filter → kernel stack, user stack → count
+ *
+ * Runs in the timer's interrupt (or an NMI, for a hardware event), never nested in
+ * itself, so the per-CPU work space is its own. Another CPU may count the same key.
+ */
+#include "vmlinux.h"
+
+#include <otelbpf/otel.bpf.h>
+#include <otelbpf/profile.bpf.h>
+
+char LICENSE[] SEC("license") = "GPL";
+
+const volatile __u32 frequency OTEL_OPTION("1..999", "Hz", "Samples a second on each CPU")
+	OTEL_FREQUENCY = 99;
+const volatile __u32 idle OTEL_OPTION("0..1", "", "Sample the idle task, too") = 0;
+
+OTEL_LOSSES();
+
+struct sample_key {
+	struct otel_process_id process OTEL_RESOURCE(process);
+	char comm[16] OTEL_ATTR("thread.name", comm);
+	__u64 user_stack OTEL_STACK(user);
+	__u64 kernel_stack OTEL_STACK(kernel);
+	__u32 window OTEL_WINDOW;
+	__u32 pad;
+};
+_Static_assert(sizeof(struct sample_key) == 56, "sample_key has a hole");
+
+struct sample_value {
+	__u64 count OTEL_SAMPLES("samples", "count", "cpu", "nanoseconds");
+};
+
+/* Written at every sample; read and deleted by the exporter, a window at a time. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct sample_key);
+	__type(value, struct sample_value);
+} samples SEC(".maps") OTEL_PROFILE;
+
+SEC("perf_event")
+int sample(struct bpf_perf_event_data *ctx)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	static const struct sample_value none;
+	struct sample_value *value;
+	struct otel_scratch *s;
+	struct sample_key key = {};
+	__u32 zero = 0;
+	_Bool added = 0;
+
+	key.process.pid = bpf_get_current_pid_tgid() >> 32;
+	if (!idle && !(__u32)bpf_get_current_pid_tgid())
+		return 0;
+	if (!otel_filter__pass())
+		return 0;
+	s = bpf_map_lookup_elem(&scratch, &zero);
+	if (!s)
+		return 0;
+	key.window = otel_window.current;
+	key.process.start_ns = BPF_CORE_READ(task, group_leader, start_boottime);
+	bpf_get_current_comm(key.comm, sizeof(key.comm));
+	key.kernel_stack = otel_stack__kernel(ctx, s, key.window);
+	if (!(BPF_CORE_READ(task, flags) & 0x00200000)) /* PF_KTHREAD */
+		key.user_stack = otel_stack__user(ctx, s, key.window);
+	value = otel_table__get(&samples, &key, &none, &added);
+	if (added)
+		otel_process__remember(&key.process, s, task);
+	if (value)
+		__sync_fetch_and_add(&value->count, 1);
+	return 0;
+}
