@@ -58,15 +58,18 @@ static int check_program(const struct trial *trial, const struct object *object,
 			 bool all_load, struct json_object *item)
 {
 	struct bpf_program *prog = nth_program(object, n);
-	const char *section = bpf_program__section_name(prog);
-	bool optional = section[0] == '?';
+	bool optional = bpf_program__section_name(prog)[0] == '?';
 	struct failure failure = {};
-	int code = hook__available(section + optional, &failure);
+	char section[OTEL_SECTION_MAX];
+	int code;
+
+	object__hook(object, prog, section);
+	code = hook__available(section, &failure);
 
 	if (!code && !all_load && trial->can_load)
 		code = try_load(trial->target, n, &failure);
 	report__text(item, "program", bpf_program__name(prog));
-	report__text(item, "hook", section + optional);
+	report__text(item, "hook", section);
 	report__bool(item, "optional", optional);
 	report__bool(item, "ok", !code);
 	report__bool(item, "tried", trial->can_load);

@@ -48,6 +48,9 @@ static int apply_sets(const struct args *args, struct object *object, struct fai
 		name[len] = '\0';
 		code = options__set(object, &options, name, key + len + 1, failure);
 	}
+	for (int i = 0; i < options.n; i++)
+		if (options.var[i].is_frequency)
+			object->frequency = option__value(&options.var[i]);
 	free(options.var);
 	return code;
 }
@@ -57,10 +60,12 @@ static int check_hooks(const struct object *object, struct failure *failure)
 	struct bpf_program *prog;
 
 	bpf_object__for_each_program (prog, object->obj) {
-		const char *section = bpf_program__section_name(prog);
+		const char *name = bpf_program__section_name(prog);
+		char section[OTEL_SECTION_MAX];
 		struct failure why;
 
-		if (strlen(section) >= OTEL_SECTION_MAX ||
+		object__hook(object, prog, section);
+		if (strlen(name) >= OTEL_SECTION_MAX ||
 		    strlen(bpf_program__name(prog)) >= OTEL_PROGRAM_NAME_MAX)
 			return failed(failure, EXIT_LOAD,
 				      "%s: the name or section of program %s is too long",

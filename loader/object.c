@@ -278,6 +278,22 @@ int object__programs(const struct object *object)
 	return n;
 }
 
+/* Of an object that has perf_event programs but no option for it. */
+#define DEFAULT_FREQUENCY 99
+
+void object__hook(const struct object *object, const struct bpf_program *prog,
+		  char section[OTEL_SECTION_MAX])
+{
+	const char *name = bpf_program__section_name(prog);
+
+	name += name[0] == '?';
+	if (!strcmp(name, "perf_event"))
+		snprintf(section, OTEL_SECTION_MAX, "perf_event/cpu-clock/%u",
+			 object->frequency ? object->frequency : DEFAULT_FREQUENCY);
+	else
+		snprintf(section, OTEL_SECTION_MAX, "%s", name);
+}
+
 const char *object__section(const struct bpf_map *map)
 {
 	/* "PROBE.rodata", or for newer kinds of section just ".data.filter" */

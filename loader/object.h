@@ -66,6 +66,16 @@ void object__close(struct object *object);
 int object__programs(const struct object *object);
 
 /**
+ * object__hook - what a program attaches to, as hook.h wants it
+ * @section: filled
+ *
+ * Its section without the '?' of an optional one; SEC("perf_event") with the event
+ * and the frequency, so that what is pinned can be attached again without its object.
+ */
+void object__hook(const struct object *object, const struct bpf_program *prog,
+		  char section[OTEL_SECTION_MAX]);
+
+/**
  * object__pin_name - the name a map is pinned by
  * @map:  the map
  * @name: filled

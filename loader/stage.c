@@ -137,13 +137,13 @@ static int write_meta(struct stage *stage, enum otel_state state, struct otel_me
 	return bpf_map_update_elem(bpf_map__fd(map), &zero, meta, BPF_ANY) ? -errno : 0;
 }
 
-static const char *section_of(const struct bpf_program *prog)
+/* "" for a program that this kernel does not get. */
+static void hook_of(const struct stage *stage, const struct bpf_program *prog,
+		    char section[OTEL_SECTION_MAX])
 {
-	const char *section = bpf_program__section_name(prog);
-
-	if (!bpf_program__autoload(prog))
-		return "";
-	return section[0] == '?' ? section + 1 : section;
+	section[0] = '\0';
+	if (bpf_program__autoload(prog))
+		object__hook(stage->object, prog, section);
 }
 
 static int write_programs(struct stage *stage)
@@ -156,7 +156,7 @@ static int write_programs(struct stage *stage)
 		struct otel_program program = {};
 
 		snprintf(program.name, sizeof(program.name), "%s", bpf_program__name(prog));
-		snprintf(program.section, sizeof(program.section), "%s", section_of(prog));
+		hook_of(stage, prog, program.section);
 		if (bpf_map_update_elem(bpf_map__fd(map), &i, &program, BPF_ANY))
 			return -errno;
 		i++;
@@ -282,15 +282,19 @@ int stage__fill(struct stage *stage, struct failure *failure)
 
 /* --- changing over ------------------------------------------------------------ */
 
-static int list_programs(const struct stage *stage, struct attachable list[OTEL_PROGRAMS_MAX])
+static int list_programs(struct stage *stage, struct attachable list[OTEL_PROGRAMS_MAX])
 {
 	struct bpf_program *prog;
 	int n = 0;
 
-	bpf_object__for_each_program (prog, stage->object->obj)
-		if (bpf_program__fd(prog) >= 0)
-			list[n++] = (struct attachable){bpf_program__name(prog), section_of(prog),
-							bpf_program__fd(prog)};
+	bpf_object__for_each_program (prog, stage->object->obj) {
+		if (bpf_program__fd(prog) < 0)
+			continue;
+		hook_of(stage, prog, stage->hooks[n]);
+		list[n] = (struct attachable){bpf_program__name(prog), stage->hooks[n],
+					      bpf_program__fd(prog)};
+		n++;
+	}
 	return n;
 }
 

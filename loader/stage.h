@@ -19,6 +19,7 @@
  * @keeps:    its maps go on, only programs are replaced
  * @dropped:  words for a person: which entries --replace drops
  * @has_old:  whether there is something
+ * @hooks:    what its programs attach to
  */
 struct stage {
 	const struct args *args;
@@ -28,6 +29,7 @@ struct stage {
 	struct probe old;
 	bool has_old, keeps;
 	char dropped[512];
+	char hooks[OTEL_PROGRAMS_MAX][OTEL_SECTION_MAX];
 };
 
 /**

@@ -14,8 +14,8 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
-const volatile __u32 frequency OTEL_OPTION("1..999", "Hz", "Samples a second on each CPU")
-	OTEL_FREQUENCY = 99;
+const volatile __u32 frequency OTEL_OPTION("1..999", "Hz",
+					   "Samples a second on each CPU") OTEL_FREQUENCY = 99;
 const volatile __u32 idle OTEL_OPTION("0..1", "", "Sample the idle task, too") = 0;
 
 OTEL_LOSSES();

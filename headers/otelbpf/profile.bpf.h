@@ -166,8 +166,8 @@ static __always_inline __u64 otel_stack__keep(struct otel_scratch *s, __u32 wind
  */
 static __always_inline __u64 otel_stack__user(void *ctx, struct otel_scratch *s, __u32 window)
 {
-	long bytes = bpf_get_stack(ctx, s->raw, sizeof(s->raw),
-				   BPF_F_USER_STACK | BPF_F_USER_BUILD_ID);
+	long bytes =
+		bpf_get_stack(ctx, s->raw, sizeof(s->raw), BPF_F_USER_STACK | BPF_F_USER_BUILD_ID);
 	__u32 n;
 
 	if (bytes <= 0) {

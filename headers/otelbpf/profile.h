@@ -7,7 +7,8 @@
 #include <linux/types.h>
 #endif
 
-#define OTEL_STACK_DEPTH 127 /* kernel.perf_event_max_stack's default, and its limit for user stacks */
+#define OTEL_STACK_DEPTH \
+	127 /* kernel.perf_event_max_stack's default, and its limit for user stacks */
 #define OTEL_STACK_USER 1
 #define OTEL_STACK_KERNEL 2
 
@@ -48,7 +49,8 @@ struct otel_stack {
 /** otel_frame__make - mapping's number and file offset in one number */
 static inline __u64 otel_frame__make(__u64 mapping, __u64 offset)
 {
-	return mapping << OTEL_FRAME_OFFSET_BITS | (offset & ((1ULL << OTEL_FRAME_OFFSET_BITS) - 1));
+	return mapping << OTEL_FRAME_OFFSET_BITS |
+	       (offset & ((1ULL << OTEL_FRAME_OFFSET_BITS) - 1));
 }
 
 /* A GNU build id, zero padded. */
