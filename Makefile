@@ -32,7 +32,7 @@ MULTIARCH := $(shell $(CC) -print-multiarch 2>/dev/null)
 
 LIBS := libbpf json-c libcurl zlib
 # Of the exporter only; libiberty has no .pc file.
-EXPORTER_LIBS := libdw libelf liblzma
+EXPORTER_LIBS := libdw libelf liblzma nettle
 CPPFLAGS += -D_GNU_SOURCE -Iheaders -Ilib -I$(G) \
 	-DOTELBPF_VERSION='"$(VERSION)"' -DOTELBPF_COMMIT='"$(COMMIT)"' -DOTELBPF_LIBDIR='"$(libdir)"' \
 	$(shell $(PKG_CONFIG) --cflags $(LIBS) $(EXPORTER_LIBS) 2>/dev/null)

@@ -26,6 +26,7 @@
 #include "format/table.h"
 #include "otlp/metrics.h"
 #include "pins.h"
+#include "profiles.h"
 #include "resource.h"
 
 #define OUTPUTS_MAX 8
@@ -39,6 +40,8 @@ struct settings {
 	int n_specs;
 	const char *format;
 	bool once, verbose, table;
+	const char *view; /* folded, pprof or html: profiles for a person, or NULL */
+	bool no_symbols, want_lines;
 	__u64 interval_ns, duration_ns, timeout_ns;
 	size_t limit;
 };
@@ -52,6 +55,10 @@ struct exporter {
 	struct resources *resources;
 	struct metrics *metrics;
 	struct table_view *view;
+	struct symbols *symbols;
+	struct profiles *profiles;
+	struct profile_set *set;
+	enum signal_kind kind; /* of what is delivered now */
 	__u64 last_ns, deadline_ns;
 	int lock_fd;
 	ino_t lock_inode;
@@ -92,9 +99,12 @@ static void help(FILE *out)
 		"  --duration TIME      stop after this time, with a last export\n"
 		"  --output WHERE       otlp, file:PATH or stdout; may be repeated (default: "
 		"otlp)\n"
-		"  --format FORMAT      json, protobuf, or table (for a person, on stdout)\n"
+		"  --format FORMAT      json, protobuf; for a person: table (metrics, on stdout),\n"
+		"                       folded, pprof, html (profiles, on stdout or file:PATH)\n"
 		"                       (default: json for file and stdout; for otlp what\n"
 		"                       OTEL_EXPORTER_OTLP_PROTOCOL says)\n"
+		"  --symbols WHAT       none, names, or lines (source lines and inlined functions\n"
+		"                       of profiles from DWARF; default: names)\n"
 		"  --max-request BYTES  split requests above this size, counted as protobuf "
 		"(default:\n"
 		"                       64 MiB for protobuf over HTTP, 64 KiB for JSON)\n"
@@ -156,6 +166,7 @@ enum {
 	OPT_DURATION,
 	OPT_OUTPUT,
 	OPT_FORMAT,
+	OPT_SYMBOLS,
 	OPT_LIMIT,
 	OPT_PIN_DIR,
 	OPT_VERSION
@@ -167,6 +178,7 @@ static const struct option options[] = {
 	{"duration", required_argument, NULL, OPT_DURATION},
 	{"output", required_argument, NULL, OPT_OUTPUT},
 	{"format", required_argument, NULL, OPT_FORMAT},
+	{"symbols", required_argument, NULL, OPT_SYMBOLS},
 	{"max-request", required_argument, NULL, OPT_LIMIT},
 	{"pin-dir", required_argument, NULL, OPT_PIN_DIR},
 	{"version", no_argument, NULL, OPT_VERSION},
@@ -202,10 +214,24 @@ static int parse_option(struct settings *settings, int option)
 		return -1;
 	case OPT_FORMAT:
 		settings->table = !strcmp(optarg, "table");
-		if (!settings->table && strcmp(optarg, "json") && strcmp(optarg, "protobuf"))
-			return fail(EXIT_USAGE,
-				    "--format '%s': json, protobuf or table is expected", optarg);
+		settings->view = NULL;
+		if (!strcmp(optarg, "folded") || !strcmp(optarg, "pprof") ||
+		    !strcmp(optarg, "html"))
+			settings->view = optarg;
+		else if (!settings->table && strcmp(optarg, "json") && strcmp(optarg, "protobuf"))
+			return fail(
+				EXIT_USAGE,
+				"--format '%s': json, protobuf, table, folded, pprof or html is "
+				"expected",
+				optarg);
 		settings->format = optarg;
+		return -1;
+	case OPT_SYMBOLS:
+		settings->no_symbols = !strcmp(optarg, "none");
+		settings->want_lines = !strcmp(optarg, "lines");
+		if (!settings->no_symbols && !settings->want_lines && strcmp(optarg, "names"))
+			return fail(EXIT_USAGE, "--symbols '%s': none, names or lines is expected",
+				    optarg);
 		return -1;
 	case OPT_LIMIT:
 		settings->limit = strtoul(optarg, &end, 10);
@@ -253,7 +279,12 @@ static int parse_command_line(struct settings *settings, int argc, char **argv)
 			    argv[optind]);
 	if (settings->table && settings->n_specs)
 		return fail(EXIT_USAGE, "--format table goes to stdout: leave out --output");
-	if (!settings->n_specs && !settings->table)
+	if (settings->view &&
+	    (settings->n_specs > 1 || (settings->n_specs && strcmp(settings->specs[0], "stdout") &&
+				       strncmp(settings->specs[0], "file:", 5))))
+		return fail(EXIT_USAGE, "--format %s goes to stdout or one file:PATH",
+			    settings->view);
+	if (!settings->n_specs && !settings->table && !settings->view)
 		settings->specs[settings->n_specs++] = "otlp";
 	return -1;
 }
@@ -305,10 +336,10 @@ static int deliver(const struct pb *request, size_t points, void *ctx)
 		return table_view__add(exporter->view, request->data, request->len);
 	for (int i = 0; i < exporter->n_outputs; i++) {
 		struct delivery_report report = {0};
-		const char *name = output__name(exporter->outputs[i], SIGNAL_METRICS);
+		const char *name = output__name(exporter->outputs[i], exporter->kind);
 		enum delivery result;
 
-		result = output__send(exporter->outputs[i], SIGNAL_METRICS, request->data,
+		result = output__send(exporter->outputs[i], exporter->kind, request->data,
 				      request->len, exporter->deadline_ns, &stop, &report);
 		if (result == DELIVERED) {
 			if (report.message[0])
@@ -323,6 +354,11 @@ static int deliver(const struct pb *request, size_t points, void *ctx)
 		exporter->undelivered = true;
 	}
 	return 0;
+}
+
+static int deliver_profiles(const struct pb *request, int profiles, void *ctx)
+{
+	return deliver(request, profiles, ctx);
 }
 
 /* Cumulative points may not end before they start, whatever the clock was set to. */
@@ -344,6 +380,82 @@ static size_t request_limit(const struct exporter *exporter)
 		if (output__limit(exporter->outputs[i]) < limit)
 			limit = output__limit(exporter->outputs[i]);
 	return limit;
+}
+
+/*
+ * The same for profiles: a window at a time, deleted when it has been acknowledged.
+ *
+ * Return: an exit code.
+ */
+static int export_profiles(struct exporter *exporter, bool owner, int *maps)
+{
+	bool before = exporter->undelivered;
+	int err;
+
+	profile_set__clear(exporter->set);
+	exporter->undelivered = false;
+	exporter->kind = SIGNAL_PROFILES;
+	err = profiles__read(exporter->profiles, exporter->resources, exporter->set, owner,
+			     exporter->last_ns);
+	if (err > 0)
+		*maps += err;
+	if (err >= 0)
+		err = profile_set__emit_otlp(exporter->set, request_limit(exporter),
+					     deliver_profiles, exporter);
+	exporter->kind = SIGNAL_METRICS;
+	if (err)
+		return fail(EXIT_INTERNAL, "cannot encode profiles: %s", strerror(-err));
+	if (owner && !exporter->undelivered)
+		profiles__acknowledge(exporter->profiles);
+	exporter->undelivered |= before;
+	return EXIT_OK;
+}
+
+static int write_view(const struct settings *settings, const struct pb *out)
+{
+	const char *path = settings->n_specs && !strncmp(settings->specs[0], "file:", 5)
+				   ? settings->specs[0] + 5
+				   : NULL;
+	FILE *file = path ? fopen(path, "we") : stdout;
+	bool ok;
+
+	if (!file)
+		return fail(EXIT_EXPORT, "cannot write %s: %s", path, strerror(errno));
+	ok = fwrite(out->data, 1, out->len, file) == out->len && !fflush(file);
+	if (path && fclose(file))
+		ok = false;
+	return ok ? EXIT_OK
+		  : fail(EXIT_EXPORT, "cannot write %s: %s", path ? path : "stdout",
+			 strerror(errno));
+}
+
+/* Profiles for a person: what the open windows have so far. */
+static int show_profiles(struct exporter *exporter)
+{
+	const struct settings *settings = exporter->settings;
+	struct pb out = {0};
+	int n, err, code;
+
+	resources__refresh(exporter->resources);
+	n = profiles__read(exporter->profiles, exporter->resources, exporter->set, false,
+			   export_time(exporter));
+	if (n <= 0)
+		return n < 0 ? fail(EXIT_MAP, "cannot read the maps below %s: %s",
+				    settings->pin_dir, strerror(-n))
+			     : fail(EXIT_MAP, "no profile is pinned in %s: otelbpf load cpu",
+				    settings->pin_dir);
+	if (profile_set__kinds(exporter->set) <= 0)
+		return fail(EXIT_MAP, "nothing has been sampled yet in %s", settings->pin_dir);
+	if (!strcmp(settings->view, "html"))
+		err = profile_set__encode_html(exporter->set, "otelbpf", &out);
+	else if (!strcmp(settings->view, "folded"))
+		err = profile_set__encode_folded(exporter->set, 0, &out);
+	else
+		err = profile_set__encode_pprof(exporter->set, 0, &out);
+	code = err ? fail(EXIT_INTERNAL, "cannot encode: %s", strerror(-err))
+		   : write_view(settings, &out);
+	pb__free(&out);
+	return code;
 }
 
 /* Return: an exit code. */
@@ -371,6 +483,11 @@ static int export_once(struct exporter *exporter, bool owner)
 		return fail(EXIT_INTERNAL, "cannot encode: %s", strerror(-err));
 	if (owner && !exporter->undelivered)
 		evicted = tables__evict(exporter->tables);
+	if (!exporter->view) {
+		err = export_profiles(exporter, owner, &maps);
+		if (err)
+			return err;
+	}
 	if (exporter->settings->verbose)
 		warn("%d maps, %zu points, %zu bytes in %zu requests; read %.1f ms, sent %.1f ms, "
 		     "%d "
@@ -454,7 +571,7 @@ static int start(struct exporter *exporter)
 	const struct settings *settings = exporter->settings;
 	int code;
 
-	for (; exporter->n_outputs < settings->n_specs; exporter->n_outputs++) {
+	for (; !settings->view && exporter->n_outputs < settings->n_specs; exporter->n_outputs++) {
 		exporter->outputs[exporter->n_outputs] =
 			output__open(settings->specs[exporter->n_outputs], settings->format, &code);
 		if (!exporter->outputs[exporter->n_outputs])
@@ -469,8 +586,14 @@ static int start(struct exporter *exporter)
 	exporter->metrics = metrics__new();
 	if (settings->table)
 		exporter->view = table_view__new();
+	if (!settings->no_symbols)
+		exporter->symbols =
+			symbols__new(&(struct symbols_options){.want_lines = settings->want_lines});
+	exporter->profiles = profiles__new(settings->pin_dir, exporter->symbols);
+	exporter->set = profile_set__new();
 	if (!exporter->tables || !exporter->resources || !exporter->metrics ||
-	    (settings->table && !exporter->view))
+	    !exporter->profiles || !exporter->set ||
+	    (!settings->no_symbols && !exporter->symbols) || (settings->table && !exporter->view))
 		return fail(EXIT_INTERNAL, "no memory");
 	return EXIT_OK;
 }
@@ -502,12 +625,17 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
 	code = start(&exporter);
-	if (!code)
+	if (!code && settings.view)
+		code = show_profiles(&exporter);
+	else if (!code)
 		code = settings.once || settings.table ? export_once(&exporter, false)
 						       : run(&exporter);
 	for (int i = 0; i < exporter.n_outputs; i++)
 		output__close(exporter.outputs[i]);
 	table_view__free(exporter.view);
+	profile_set__free(exporter.set);
+	profiles__free(exporter.profiles);
+	symbols__free(exporter.symbols);
 	metrics__free(exporter.metrics);
 	resources__free(exporter.resources);
 	tables__free(exporter.tables);

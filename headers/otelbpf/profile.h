@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Profiles: what BPF programs and the exporter share. See profile.bpf.h. */
-#ifndef OTELBPF_PROFILE_H
-#define OTELBPF_PROFILE_H
+#ifndef OTELBPF_PROFILE_ABI_H
+#define OTELBPF_PROFILE_ABI_H
 
 #ifndef __VMLINUX_H__
 #include <linux/types.h>
