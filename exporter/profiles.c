@@ -687,6 +687,24 @@ static int add_user_frame(struct profiles *profiles, struct profile_set *set,
 	return add_location(set, NULL, frame, n ? "jit" : "native", &symbol, n);
 }
 
+/*
+ * What runs between a tracepoint and the program that took the stack: the tracer, not
+ * what is measured.
+ */
+static bool is_tracer(struct profiles *profiles, __u64 address)
+{
+	static const char *const names[] = {"bpf_trace_run", "__traceiter_", "__bpf_trace_",
+					    "bpf_prog_",     "__bpf_prog_",  "bpf_get_stack"};
+	struct symbol symbol;
+
+	if (!profiles->symbols || !symbols__kernel(profiles->symbols, address, &symbol))
+		return false;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (!strncmp(symbol.name, names[i], strlen(names[i])))
+			return true;
+	return false;
+}
+
 /* Kernel frames, then the user's: leaf first. */
 static int add_stack(struct profiles *profiles, struct profile_set *set,
 		     const struct process *process, __u64 user, __u64 kernel)

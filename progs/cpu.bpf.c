@@ -53,7 +53,6 @@ int sample(struct bpf_perf_event_data *ctx)
 	__u32 zero = 0;
 	_Bool added = 0;
 
-	key.process.pid = bpf_get_current_pid_tgid() >> 32;
 	if (!idle && !(__u32)bpf_get_current_pid_tgid())
 		return 0;
 	if (!otel_filter__pass())
@@ -62,7 +61,7 @@ int sample(struct bpf_perf_event_data *ctx)
 	if (!s)
 		return 0;
 	key.window = otel_window.current;
-	key.process.start_ns = BPF_CORE_READ(task, group_leader, start_boottime);
+	otel_process__identify(&key.process, task);
 	bpf_get_current_comm(key.comm, sizeof(key.comm));
 	key.kernel_stack = otel_stack__kernel(ctx, s, key.window);
 	if (!(BPF_CORE_READ(task, flags) & 0x00200000)) /* PF_KTHREAD */

@@ -137,34 +137,38 @@ static long otel_stack__mix_kernel(__u32 i, struct otel_scratch **at)
 	return 0;
 }
 
-/* Puts the stack in the work space into the table. */
-static __always_inline __u64 otel_stack__keep(struct otel_scratch *s, __u32 window)
+/* Puts a stack into the table. Return: its hash, 0 when there is no room. */
+static __noinline __u64 otel_stack__put(__u64 hash, __u32 window, struct otel_stack *stack)
 {
-	if (!s->key.hash)
-		s->key.hash = 1;
-	s->key.window = window;
-	s->key.pad = 0;
-	if (bpf_map_lookup_elem(&stacks, &s->key))
-		return s->key.hash;
-	if (bpf_map_update_elem(&stacks, &s->key, &s->stack, BPF_NOEXIST) &&
-	    !bpf_map_lookup_elem(&stacks, &s->key)) {
+	struct otel_stack_key key = {.hash = hash ? hash : 1, .window = window};
+
+	if (!stack)
+		return 0;
+	if (bpf_map_lookup_elem(&stacks, &key))
+		return key.hash;
+	if (bpf_map_update_elem(&stacks, &key, stack, BPF_NOEXIST) &&
+	    !bpf_map_lookup_elem(&stacks, &key)) {
 		otel_stack_lose(stacks_full);
 		return 0;
 	}
-	return s->key.hash;
+	return key.hash;
+}
+
+static __always_inline __u64 otel_stack__keep(struct otel_scratch *s, __u32 window)
+{
+	return otel_stack__put(s->key.hash, window, &s->stack);
 }
 
 /**
- * otel_stack__user - record the user stack of the current task
- * @ctx:    the program's context
- * @s:      work space
- * @window: of the sample
+ * otel_stack__walk_user - take the current task's user stack into the work space
+ * @ctx: the program's context
+ * @s:   work space; @s->stack and @s->key.hash are filled
  *
  * The only place that walks user stacks: by frame pointers, as the kernel does.
  *
- * Return: the stack's hash, 0 when there is none.
+ * Return: whether there is one.
  */
-static __always_inline __u64 otel_stack__user(void *ctx, struct otel_scratch *s, __u32 window)
+static __always_inline _Bool otel_stack__walk_user(void *ctx, struct otel_scratch *s)
 {
 	long bytes =
 		bpf_get_stack(ctx, s->raw, sizeof(s->raw), BPF_F_USER_STACK | BPF_F_USER_BUILD_ID);
@@ -182,17 +186,17 @@ static __always_inline __u64 otel_stack__user(void *ctx, struct otel_scratch *s,
 	bpf_loop(n, otel_stack__pack, &s, 0);
 	if (n >= OTEL_STACK_DEPTH)
 		otel_stack_lose(stack_truncated);
-	return otel_stack__keep(s, window);
+	return 1;
 }
 
-/** otel_stack__kernel - the same for the kernel's stack; see otel_stack__user() */
-static __always_inline __u64 otel_stack__kernel(void *ctx, struct otel_scratch *s, __u32 window)
+/** otel_stack__walk_kernel - the same for the kernel's stack; none is no loss: user mode */
+static __always_inline _Bool otel_stack__walk_kernel(void *ctx, struct otel_scratch *s)
 {
 	long bytes = bpf_get_stack(ctx, s->stack.frames, sizeof(s->stack.frames), 0);
 	__u32 n;
 
 	if (bytes <= 0)
-		return 0; /* the task was in user mode */
+		return 0;
 	n = bytes / sizeof(__u64);
 	s->stack.n = n;
 	s->stack.kind = OTEL_STACK_KERNEL;
@@ -200,7 +204,37 @@ static __always_inline __u64 otel_stack__kernel(void *ctx, struct otel_scratch *
 	bpf_loop(n, otel_stack__mix_kernel, &s, 0);
 	if (n >= OTEL_STACK_DEPTH)
 		otel_stack_lose(stack_truncated);
-	return otel_stack__keep(s, window);
+	return 1;
+}
+
+/**
+ * otel_stack__user - record the user stack of the current task
+ * @ctx:    the program's context
+ * @s:      work space
+ * @window: of the sample
+ *
+ * Return: the stack's hash, 0 when there is none.
+ */
+static __always_inline __u64 otel_stack__user(void *ctx, struct otel_scratch *s, __u32 window)
+{
+	return otel_stack__walk_user(ctx, s) ? otel_stack__keep(s, window) : 0;
+}
+
+/** otel_stack__kernel - the same for the kernel's stack; see otel_stack__user() */
+static __always_inline __u64 otel_stack__kernel(void *ctx, struct otel_scratch *s, __u32 window)
+{
+	return otel_stack__walk_kernel(ctx, s) ? otel_stack__keep(s, window) : 0;
+}
+
+/** otel_process__identify - fill in a task's process */
+static __always_inline void otel_process__identify(struct otel_process_id *id,
+						   struct task_struct *task)
+{
+	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
+
+	id->pid = BPF_CORE_READ(task, tgid);
+	id->exec = BPF_CORE_READ(leader, self_exec_id);
+	id->start_ns = BPF_CORE_READ(leader, start_boottime);
 }
 
 /*

@@ -61,12 +61,12 @@ struct otel_build_id {
 /**
  * struct otel_process_id - a process, and not another that got its number later
  * @pid:      tgid
- * @pad:      zero
+ * @exec:     how many times it has called execve(2): another program each time
  * @start_ns: its start on CLOCK_BOOTTIME
  */
 struct otel_process_id {
 	__u32 pid;
-	__u32 pad;
+	__u32 exec;
 	__u64 start_ns;
 };
 

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Off-CPU profile: how long tasks were blocked, with the stack that blocked.
+ *
+ *   sched_switch   prev blocks: filter → note time and stacks by thread
+ *                  next was blocked: long enough? → add the time to its stack
+ *   process_exit   forget a thread that is never woken again
+ *
+ * The stacks are taken when the thread leaves, since only then it is the current
+ * one. They wait in the thread's own entry: not before it is back is it known
+ * whether the time counts, and into which window. A thread that is preempted is
+ * ready to run, not blocked. The start time is the thread's, so it may come back on
+ * another CPU.
+ *
+ * Runs with the run queue locked and interrupts off: preallocated maps only, never
+ * nested in itself.
+ */
+#include "vmlinux.h"
+
+#include <otelbpf/otel.bpf.h>
+#include <otelbpf/profile.bpf.h>
+
+char LICENSE[] SEC("license") = "GPL";
+
+const volatile __u64 min_us OTEL_OPTION("0..60000000", "us",
+					"Shortest time blocked that counts") = 100;
+
+/* clang-format off */
+OTEL_LOSSES(
+	OTEL_LOSS(blocked_full) /* more threads blocked at once than there are entries */
+);
+/* clang-format on */
+
+struct blocked {
+	__u64 start;
+	__u64 user_hash, kernel_hash; /* 0: no such stack */
+	struct otel_process_id process;
+	char comm[16];
+	__u32 epoch;
+	__u32 pad;
+	struct otel_stack user, kernel;
+};
+
+#define TASK_DEAD 0x80 /* include/linux/sched.h: it never comes back */
+#define PF_KTHREAD 0x00200000
+
+/* By thread id. Written and read by the programs only. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 8192);
+	__type(key, __u32);
+	__type(value, struct blocked);
+} blocked SEC(".maps");
+
+/* Work space: one entry, per CPU. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct blocked);
+} blocking SEC(".maps");
+
+struct sample_key {
+	struct otel_process_id process OTEL_RESOURCE(process);
+	char comm[16] OTEL_ATTR("thread.name", comm);
+	__u64 user_stack OTEL_STACK(user);
+	__u64 kernel_stack OTEL_STACK(kernel);
+	__u32 window OTEL_WINDOW;
+	__u32 pad;
+};
+_Static_assert(sizeof(struct sample_key) == 56, "sample_key has a hole");
+
+struct sample_value {
+	__u64 ns OTEL_SAMPLES("off_cpu", "nanoseconds", "", "");
+};
+
+/* Written when a thread comes back; read and deleted by the exporter, a window at a time. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct sample_key);
+	__type(value, struct sample_value);
+} samples SEC(".maps") OTEL_PROFILE;
+
+static __noinline int leave(void *ctx, struct task_struct *prev)
+{
+	struct otel_scratch *s;
+	struct blocked *b;
+	__u32 zero = 0, tid = prev->pid;
+
+	s = bpf_map_lookup_elem(&scratch, &zero);
+	b = bpf_map_lookup_elem(&blocking, &zero);
+	if (!s || !b)
+		return 0;
+	otel_process__identify(&b->process, prev);
+	bpf_get_current_comm(b->comm, sizeof(b->comm));
+	b->user_hash = b->kernel_hash = 0;
+	if (otel_stack__walk_kernel(ctx, s)) {
+		b->kernel_hash = s->key.hash;
+		bpf_probe_read_kernel(&b->kernel, sizeof(b->kernel), &s->stack);
+	}
+	if (!(prev->flags & PF_KTHREAD) && otel_stack__walk_user(ctx, s)) {
+		b->user_hash = s->key.hash;
+		bpf_probe_read_kernel(&b->user, sizeof(b->user), &s->stack);
+	}
+	otel_process__remember(&b->process, s, prev);
+	b->epoch = otel_filter.epoch;
+	b->start = bpf_ktime_get_ns();
+	if (bpf_map_update_elem(&blocked, &tid, b, BPF_ANY))
+		otel_lose(blocked_full);
+	return 0;
+}
+
+static __noinline int come_back(__u32 tid)
+{
+	static const struct sample_value none;
+	struct sample_value *value;
+	struct sample_key key = {};
+	struct blocked *b;
+	_Bool added = 0;
+	__u64 ns;
+
+	b = bpf_map_lookup_elem(&blocked, &tid);
+	if (!b)
+		return 0;
+	ns = bpf_ktime_get_ns() - b->start;
+	/* What left before a pause came back unseen, and this is another time. */
+	if (ns >= min_us * 1000 && b->epoch == otel_filter.epoch) {
+		key.window = otel_window.current;
+		key.process = b->process;
+		__builtin_memcpy(key.comm, b->comm, sizeof(key.comm));
+		if (b->user_hash)
+			key.user_stack = otel_stack__put(b->user_hash, key.window, &b->user);
+		if (b->kernel_hash)
+			key.kernel_stack = otel_stack__put(b->kernel_hash, key.window, &b->kernel);
+		value = otel_table__get(&samples, &key, &none, &added);
+		if (value)
+			__sync_fetch_and_add(&value->ns, ns);
+	}
+	bpf_map_delete_elem(&blocked, &tid);
+	return 0;
+}
+
+SEC("tp_btf/sched_switch")
+int BPF_PROG(sched_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
+{
+	/* TASK_RUNNING is 0. */
+	if (!preempt && prev->pid && prev->__state && !(prev->__state & TASK_DEAD) &&
+	    otel_filter__pass())
+		leave(ctx, prev);
+	if (next->pid)
+		come_back(next->pid);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(process_exit, struct task_struct *task)
+{
+	__u32 tid = task->pid;
+
+	bpf_map_delete_elem(&blocked, &tid);
+	return 0;
+}
