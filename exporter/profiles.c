@@ -721,10 +721,13 @@ static int add_stack(struct profiles *profiles, struct profile_set *set,
 		for (__u32 i = 0; stack && i < stack->n && i < OTEL_STACK_DEPTH; i++) {
 			/* The innermost user frame below a kernel stack made the call, too. */
 			bool leaf = !n;
-			int location =
-				side ? add_user_frame(profiles, set, process, stack->frames[i],
-						      leaf)
-				     : add_kernel_frame(profiles, set, stack->frames[i], leaf);
+			int location;
+
+			if (!side && leaf && is_tracer(profiles, stack->frames[i]))
+				continue;
+			location = side ? add_user_frame(profiles, set, process, stack->frames[i],
+							 leaf)
+					: add_kernel_frame(profiles, set, stack->frames[i], leaf);
 
 			if (location < 0)
 				return location;

@@ -48,6 +48,7 @@ struct otel_stack_losses {
 	OTEL_LOSS(stacks_full)	   /* the sample keeps its other stack and its count */
 	OTEL_LOSS(mappings_full)   /* the frame keeps its address */
 	OTEL_LOSS(stack_truncated) /* deeper than OTEL_STACK_DEPTH: the outermost frames are missing */
+	OTEL_LOSS(unwind_failed)   /* code without frame pointers: the outer frames are missing */
 	OTEL_LOSS(stack_failed)	   /* bpf_get_stack() gave nothing where there should be something */
 };
 /* clang-format on */
@@ -108,6 +109,15 @@ static long otel_stack__pack(__u32 i, struct otel_scratch **at)
 		return 1;
 	raw = &s->raw[i];
 	frame = raw->ip;
+	if (raw->status == BPF_STACK_BUILD_ID_VALID && raw->offset >> OTEL_FRAME_OFFSET_BITS) {
+		/*
+		 * Below the mapping: the kernel takes the next one for an address that is
+		 * in none (find_vma()). Such an address is no code: the walk went astray.
+		 */
+		s->stack.n = i;
+		otel_stack_lose(unwind_failed);
+		return 1;
+	}
 	if (raw->status == BPF_STACK_BUILD_ID_VALID) {
 		__u64 *id = (void *)raw->build_id, *last = (void *)s->last_id.bytes;
 
