@@ -47,7 +47,7 @@ struct blocked {
 /* By thread id. Written and read by the programs only. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 8192);
+	__uint(max_entries, 4096);
 	__type(key, __u32);
 	__type(value, struct blocked);
 } blocked SEC(".maps");
