@@ -65,6 +65,7 @@ struct exporter {
 	/* of one export */
 	size_t points, bytes, requests;
 	bool undelivered;
+	bool again; /* what was not delivered may be taken later */
 };
 
 static volatile bool stop;
@@ -349,9 +350,14 @@ static int deliver(const struct pb *request, size_t points, void *ctx)
 			exporter->failing[i] = false;
 			continue;
 		}
-		warn("%s: not delivered (the kernel's maps keep it): %s", name, report.message);
+		warn("%s: not delivered%s: %s", name,
+		     result == UNDELIVERED || exporter->kind == SIGNAL_METRICS
+			     ? " (the kernel's maps keep it)"
+			     : "",
+		     report.message);
 		exporter->failing[i] = true;
 		exporter->undelivered = true;
+		exporter->again |= result == UNDELIVERED;
 	}
 	return 0;
 }
@@ -389,11 +395,10 @@ static size_t request_limit(const struct exporter *exporter)
  */
 static int export_profiles(struct exporter *exporter, bool owner, int *maps)
 {
-	bool before = exporter->undelivered;
 	int err;
 
 	profile_set__clear(exporter->set);
-	exporter->undelivered = false;
+	exporter->again = false;
 	exporter->kind = SIGNAL_PROFILES;
 	err = profiles__read(exporter->profiles, exporter->resources, exporter->set, owner,
 			     exporter->last_ns);
@@ -405,9 +410,9 @@ static int export_profiles(struct exporter *exporter, bool owner, int *maps)
 	exporter->kind = SIGNAL_METRICS;
 	if (err)
 		return fail(EXIT_INTERNAL, "cannot encode profiles: %s", strerror(-err));
-	if (owner && !exporter->undelivered)
+	/* What a receiver refuses for good must not be sent again: it is given up, and said. */
+	if (owner && !exporter->again)
 		profiles__acknowledge(exporter->profiles);
-	exporter->undelivered |= before;
 	return EXIT_OK;
 }
 

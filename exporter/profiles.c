@@ -311,6 +311,13 @@ static int open_probe(struct profiles *profiles, struct probe *probe, const char
 				.mappings = -1,
 				.processes = -1,
 				.window = -1};
+	/* profile.bpf.h's section .data.window: without it there is nothing to look for. */
+	if (asprintf(&path, "%s/%s/map/data_window", profiles->pin_dir, name) < 0)
+		return 0;
+	n = access(path, F_OK);
+	free(path);
+	if (n)
+		return 0;
 	if (asprintf(&dir, "%s/%s/map", profiles->pin_dir, name) >= 0) {
 		n = pins__list(dir, &names);
 		for (int i = 0; i < n; i++) {
