@@ -580,7 +580,7 @@ static int open_profile(struct probe *probe, struct resources *resources, struct
 			struct profile_set *set, __u64 end_ns)
 {
 	__u64 words[] = {probe->meta.load_boottime_ns, probe->meta.load_realtime_ns, probe->closed,
-			 process->id.pid, process->id.start_ns};
+			 (__u64)process->id.exec << 32 | process->id.pid, process->id.start_ns};
 	__u64 start = probe->state.start_ns[probe->closed & 1];
 	const struct layout *layout = &probe->layout;
 	struct otel_process info;

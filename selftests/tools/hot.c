@@ -2,8 +2,9 @@
 /*
  * The profiles' workload: CPU time spent in known functions.
  *
- *   hot MILLISECONDS [again]     prints CPU time in ns: in all, below hot_a(), hot_b(), hot_c();
- *                                again: the same once more after an execve(2) of itself, in all
+ *   hot MILLISECONDS [PROGRAM]   prints CPU time in ns: in all, below hot_a(), hot_b(), hot_c()
+ *
+ * PROGRAM is run in its place, with MILLISECONDS, instead of printing.
  *
  * Stacks are main → hot_outer → hot_a; main → hot_outer → hot_middle → hot_b; and
  * main → hot_outer → hot_middle → hot_c: 60, 30 and 10 % of the time.
@@ -86,7 +87,7 @@ FRAME int main(int argc, char **argv)
 	long long total = argc > 1 ? atoll(argv[1]) * 1000000 : 0;
 
 	if (total <= 0) {
-		fprintf(stderr, "usage: hot MILLISECONDS [again]\n");
+		fprintf(stderr, "usage: hot MILLISECONDS [PROGRAM]\n");
 		return 2;
 	}
 	for (long long until = 0; until < total;) {
@@ -96,7 +97,7 @@ FRAME int main(int argc, char **argv)
 		hot_outer(until);
 	}
 	if (argc > 2) {
-		execl("/proc/self/exe", argv[0], argv[1], (char *)NULL);
+		execl(argv[2], argv[2], argv[1], (char *)NULL);
 		return 1;
 	}
 	printf("%lld %lld %lld %lld\n", cpu_ns(), spent[A], spent[B], spent[C]);

@@ -1,0 +1,781 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * On-CPU profiles: as many samples as there was CPU time, under the right names, and all of
+ * them reach the receiver whatever happens to the exporter.
+ */
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <dirent.h>
+#include <errno.h>
+#include <linux/membarrier.h>
+#include <math.h>
+#include <otelbpf/profile.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "collector.h"
+#include "ktap.h"
+#include "live.h"
+
+#define _cleanup_collector_ __attribute__((cleanup(collector__freep)))
+
+#define CPU_OBJECT OBJECT_DIR "/progs/cpu.bpf.o"
+#define HOT BUILD_DIR "/selftests/tools/hot"
+#define HZ 499
+
+static __u64 realtime_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return now.tv_sec * 1000000000ULL + now.tv_nsec;
+}
+
+/* Timers of an emulated machine are late now and then. */
+static double tolerance(void)
+{
+	return getenv("OTELBPF_OWN_KERNEL") ? 0.05 : 0.02;
+}
+
+static void load(struct live *live)
+{
+	char filter[PATH_MAX + 16], frequency[32];
+
+	live__make_cgroup(live, "");
+	snprintf(filter, sizeof(filter), "cgroup=%s", live->cgroup);
+	snprintf(frequency, sizeof(frequency), "cpu.frequency=%d", HZ);
+	live__must("load", "-q", CPU_OBJECT, "--set", frequency, "--filter", filter);
+}
+
+/* --- the workload ----------------------------------------------------------------------------- */
+
+/* CPU time in ns, as the workload told. */
+struct hot {
+	pid_t pid;
+	char path[128];
+	long long total, function[3];
+};
+
+static void hot__start(struct hot *hot, struct live *live, const char *ms, const char *program)
+{
+	char procs[PATH_MAX + 16];
+	FILE *file;
+
+	*hot = (struct hot){};
+	snprintf(hot->path, sizeof(hot->path), "%s/hot%d", live->tmp, live->steps++);
+	snprintf(procs, sizeof(procs), "%s/cgroup.procs", live->cgroup);
+	fflush(NULL);
+	hot->pid = fork();
+	ASSERT_GE(hot->pid, 0);
+	if (hot->pid)
+		return;
+	file = fopen(procs, "we");
+	if (!file || fputs("0", file) < 0 || fclose(file) || !freopen(hot->path, "w", stdout))
+		_exit(99);
+	execl(HOT, HOT, ms, program, (char *)NULL);
+	_exit(127);
+}
+
+static void hot__wait(struct hot *hot)
+{
+	FILE *file;
+
+	ASSERT_EQ(live__wait(hot->pid), 0);
+	file = fopen(hot->path, "re");
+	ASSERT_TRUE(file);
+	ASSERT_EQ(fscanf(file, "%lld %lld %lld %lld", &hot->total, &hot->function[0],
+			 &hot->function[1], &hot->function[2]),
+		  4);
+	fclose(file);
+}
+
+static void hot__run(struct hot *hot, struct live *live, const char *ms)
+{
+	hot__start(hot, live, ms, NULL);
+	hot__wait(hot);
+}
+
+static void expect_samples(__u64 samples, const struct hot *hot)
+{
+	double expected = hot->total / 1e9 * HZ;
+
+	printf("%llu samples, %.1f expected\n", (unsigned long long)samples, expected);
+	EXPECT_GE(samples, expected * (1 - tolerance()));
+	EXPECT_LE(samples, expected * (1 + tolerance()));
+}
+
+/* --- what was received ------------------------------------------------------------------------ */
+
+static struct json_object *get(struct json_object *obj, const char *key)
+{
+	return json_object_object_get(obj, key);
+}
+
+#define for_each_of(item, list)                                                               \
+	for (size_t item##_i = 0; (list) && item##_i < json_object_array_length(list) &&      \
+				  ((item) = json_object_array_get_idx(list, item##_i), true); \
+	     item##_i++)
+
+static const char *text_at(struct json_object *dictionary, __u64 i)
+{
+	struct json_object *list = get(dictionary, "stringTable");
+
+	return list ? json_object_get_string(json_object_array_get_idx(list, i)) : NULL;
+}
+
+/* An attribute of a resource as text or NULL: a Collector puts texts into the dictionary. */
+static const char *attr(struct json_object *dictionary, struct json_object *resource,
+			const char *key)
+{
+	struct json_object *item, *name, *value, *text;
+
+	for_each_of(item, get(resource, "attributes"))
+	{
+		const char *has =
+			json_object_object_get_ex(item, "key", &name)
+				? json_object_get_string(name)
+				: text_at(dictionary, otlp_json__u64(item, "keyStrindex"));
+
+		if (!has || strcmp(has, key))
+			continue;
+		value = get(item, "value");
+		if (json_object_object_get_ex(value, "stringValue", &text) ||
+		    json_object_object_get_ex(value, "intValue", &text))
+			return json_object_get_string(text);
+		return text_at(dictionary, otlp_json__u64(value, "stringValueStrindex"));
+	}
+	return NULL;
+}
+
+typedef void (*profile_fn)(struct json_object *dictionary, struct json_object *resource,
+			   struct json_object *profile, void *ctx);
+
+/* Every profile of every request; other signals' requests are passed over. */
+static int for_each_profile(struct json_object *requests, profile_fn fn, void *ctx)
+{
+	struct json_object *request, *resource, *scope, *profile;
+	int n = 0;
+
+	for_each_of(request, requests) for_each_of(resource, get(request, "resourceProfiles"))
+		for_each_of(scope, get(resource, "scopeProfiles"))
+			for_each_of(profile, get(scope, "profiles"))
+	{
+		fn(get(request, "dictionary"), get(resource, "resource"), profile, ctx);
+		n++;
+	}
+	return n;
+}
+
+static __u64 total_of(struct json_object *profile)
+{
+	struct json_object *sample, *value;
+	__u64 total = 0;
+
+	for_each_of(sample, get(profile, "samples")) for_each_of(value, get(sample, "values"))
+		total += strtoull(json_object_get_string(value), NULL, 10);
+	return total;
+}
+
+/* Profiles by id. */
+struct seen {
+	char id[64], name[64];
+	__u64 total, pid;
+};
+
+struct received {
+	struct seen *seen;
+	size_t n, duplicates;
+	int hot;     /* profiles of the workload */
+	__u64 total; /* their samples, each profile once */
+};
+
+/* What comes again under an id has to be the same. */
+static void receive(struct json_object *dictionary, struct json_object *resource,
+		    struct json_object *profile, void *ctx)
+{
+	const char *name = attr(dictionary, resource, "process.executable.name");
+	const char *pid = attr(dictionary, resource, "process.pid");
+	struct seen new = {.total = total_of(profile), .pid = strtoull(pid ?: "0", NULL, 10)};
+	struct received *received = ctx;
+
+	snprintf(new.id, sizeof(new.id), "%s", otlp_json__text(profile, "profileId"));
+	snprintf(new.name, sizeof(new.name), "%s", name ?: "");
+	for (size_t i = 0; i < received->n; i++) {
+		const struct seen *old = &received->seen[i];
+
+		if (strcmp(old->id, new.id))
+			continue;
+		EXPECT_STREQ(new.name, old->name);
+		EXPECT_EQ(new.pid, old->pid);
+		EXPECT_EQ(new.total, old->total);
+		received->duplicates++;
+		return;
+	}
+	received->seen = reallocarray(received->seen, received->n + 1, sizeof(new));
+	ASSERT_TRUE(received->seen);
+	received->seen[received->n++] = new;
+	if (!strncmp(new.name, "hot", strlen("hot"))) {
+		received->hot++;
+		received->total += new.total;
+	}
+}
+
+static __u64 samples_now(struct live *live)
+{
+	_cleanup_json_ struct json_object *requests = live__export_file(live);
+	struct received received = {};
+
+	for_each_profile(requests, receive, &received);
+	EXPECT_EQ(received.duplicates, 0);
+	free(received.seen);
+	return received.total;
+}
+
+/* --- the kernel's maps ------------------------------------------------------------------------ */
+
+static int map_of(struct live *live, const char *name)
+{
+	char path[PATH_MAX];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/cpu/map/%s", live->pin_dir, name);
+	fd = bpf_obj_get(path);
+	ASSERT_GE(fd, 0);
+	return fd;
+}
+
+/* Where a key has its window. */
+static __u32 window_offset(int fd, __u32 *key_size)
+{
+	struct bpf_map_info info = {};
+	__u32 len = sizeof(info), offset = ~0U;
+	const struct btf_type *type;
+	struct btf *btf;
+
+	ASSERT_EQ(bpf_obj_get_info_by_fd(fd, &info, &len), 0);
+	btf = btf__load_from_kernel_by_id(info.btf_id);
+	ASSERT_TRUE(btf);
+	type = btf__type_by_id(btf, btf__resolve_type(btf, info.btf_key_type_id));
+	ASSERT_TRUE(type && btf_is_struct(type));
+	for (int i = 0; i < btf_vlen(type); i++)
+		if (!strcmp(btf__name_by_offset(btf, btf_members(type)[i].name_off), "window"))
+			offset = btf_member_bit_offset(type, i) / 8;
+	btf__free(btf);
+	*key_size = info.key_size;
+	ASSERT_LE(offset + sizeof(__u32), *key_size);
+	return offset;
+}
+
+/* Entries of closed windows. */
+static int closed_entries(struct live *live, const char *name)
+{
+	__u32 key_size, offset, window, zero = 0;
+	int fd = map_of(live, "data_window"), n = 0;
+	char key[256], *last = NULL;
+	struct otel_window state;
+
+	ASSERT_EQ(bpf_map_lookup_elem(fd, &zero, &state), 0);
+	close(fd);
+	fd = map_of(live, name);
+	offset = window_offset(fd, &key_size);
+	ASSERT_LE(key_size, sizeof(key));
+	for (; !bpf_map_get_next_key(fd, last, key); last = key) {
+		memcpy(&window, key + offset, sizeof(window));
+		n += window != state.current;
+	}
+	close(fd);
+	return n;
+}
+
+/* --- counts and names ------------------------------------------------------------------------- */
+
+TEST_TIMEOUT(samples_match_cpu_time, 60)
+{
+	_cleanup_live_ struct live *live = live__begin();
+	struct hot hot;
+
+	load(live);
+	hot__run(&hot, live, "4000");
+	expect_samples(samples_now(live), &hot);
+	/* --once consumes nothing. */
+	expect_samples(samples_now(live), &hot);
+}
+
+static bool has_frame(const char *stack, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (const char *at = stack; (at = strstr(at, name)); at += len)
+		if (at > stack && at[-1] == ';' && (at[len] == ';' || at[len] == ' '))
+			return true;
+	return false;
+}
+
+TEST_TIMEOUT(shares_of_functions, 60)
+{
+	static const char *const names[] = {"hot_a", "hot_b", "hot_c"};
+	static const char *const paths[] = {";main;hot_outer;hot_a",
+					    ";main;hot_outer;hot_middle;hot_b",
+					    ";main;hot_outer;hot_middle;hot_c"};
+	_cleanup_live_ struct live *live = live__begin();
+	__u64 found[3] = {}, in_order[3] = {}, total = 0;
+	static struct output output;
+	struct hot hot;
+
+	load(live);
+	hot__run(&hot, live, "4000");
+	/* It has exited: names come from its file. */
+	ASSERT_EQ(live__exporter(&output, "--format", "folded"), 0);
+	for (char *save, *line = strtok_r(output.out, "\n", &save); line;
+	     line = strtok_r(NULL, "\n", &save)) {
+		char *space = strrchr(line, ' ');
+		__u64 value = space ? strtoull(space + 1, NULL, 10) : 0;
+
+		ASSERT_GT(value, 0);
+		if (strncmp(line, "hot;", 4))
+			continue;
+		total += value;
+		for (int i = 0; i < 3; i++) {
+			found[i] += has_frame(line, names[i]) ? value : 0;
+			in_order[i] += strstr(line, paths[i]) ? value : 0;
+		}
+	}
+	expect_samples(total, &hot);
+	for (int i = 0; i < 3; i++) {
+		double share = 100.0 * found[i] / total;
+		double truth = 100.0 * hot.function[i] / hot.total;
+
+		printf("%s: %.2f %%, %.2f %% expected\n", names[i], share, truth);
+		EXPECT_LE(fabs(share - truth), 3);
+		/* In an interrupt's first instructions there may be no frame yet. */
+		EXPECT_GE(in_order[i], found[i] * 0.95);
+	}
+}
+
+/* --- the dictionary --------------------------------------------------------------------------- */
+
+static const struct {
+	const char *table, *reference;
+	bool ends;
+} tables[] = {
+	{"stringTable", "Strindex", true},	 {"attributeTable", "attributeIndices", false},
+	{"stackTable", "stackIndex", false},	 {"locationTable", "locationIndices", false},
+	{"mappingTable", "mappingIndex", false}, {"functionTable", "functionIndex", false},
+	{"linkTable", "linkIndex", false},
+};
+#define TABLES (sizeof(tables) / sizeof(tables[0]))
+#define ENTRIES_MAX 65536
+
+struct dictionary {
+	struct json_object *root;
+	bool used[TABLES][ENTRIES_MAX];
+};
+
+static bool refers(const char *key, size_t table)
+{
+	size_t len = strlen(key), end = strlen(tables[table].reference);
+
+	return tables[table].ends ? len > end && !strcmp(key + len - end, tables[table].reference)
+				  : !strcmp(key, tables[table].reference);
+}
+
+static size_t entries_of(struct dictionary *dictionary, size_t table)
+{
+	struct json_object *list = get(dictionary->root, tables[table].table);
+
+	return list ? json_object_array_length(list) : 0;
+}
+
+static void use(struct dictionary *dictionary, size_t table, struct json_object *index)
+{
+	struct json_object *one;
+	__s64 i;
+
+	if (json_object_is_type(index, json_type_array)) {
+		for_each_of(one, index) use(dictionary, table, one);
+		return;
+	}
+	i = json_object_get_int64(index);
+	if (i < 0 || i >= (__s64)entries_of(dictionary, table))
+		EXPECT_STREQ("an index that is out of range", tables[table].table);
+	else if (i < ENTRIES_MAX)
+		dictionary->used[table][i] = true;
+}
+
+/* Marks whatever anything in @obj refers to. */
+static void use_all(struct dictionary *dictionary, struct json_object *obj)
+{
+	struct json_object *item;
+
+	if (json_object_is_type(obj, json_type_array))
+		for_each_of(item, obj) use_all(dictionary, item);
+	if (!json_object_is_type(obj, json_type_object))
+		return;
+	json_object_object_foreach (obj, key, value) {
+		for (size_t table = 0; table < TABLES; table++)
+			if (refers(key, table))
+				use(dictionary, table, value);
+		use_all(dictionary, value);
+	}
+}
+
+static struct json_object *entry(struct dictionary *dictionary, const char *table, __u64 i)
+{
+	return json_object_array_get_idx(get(dictionary->root, table), i);
+}
+
+/* Text of an attribute that an entry refers to, or NULL. */
+static const char *attr_of(struct dictionary *dictionary, struct json_object *obj, const char *key)
+{
+	struct json_object *index;
+
+	for_each_of(index, get(obj, "attributeIndices"))
+	{
+		struct json_object *attr =
+			entry(dictionary, "attributeTable", json_object_get_int64(index));
+		struct json_object *name =
+			entry(dictionary, "stringTable", otlp_json__u64(attr, "keyStrindex"));
+
+		if (name && !strcmp(json_object_get_string(name), key))
+			return otlp_json__text(get(attr, "value"), "stringValue");
+	}
+	return NULL;
+}
+
+static void expect_unique(struct dictionary *dictionary, size_t table)
+{
+	const char *name = tables[table].table;
+	size_t n = entries_of(dictionary, table);
+	char **texts = calloc(n + 1, sizeof(*texts));
+
+	ASSERT_TRUE(texts);
+	for (size_t i = 0; i < n; i++) {
+		texts[i] = strdup(json_object_to_json_string(entry(dictionary, name, i)));
+		for (size_t k = 0; k < i; k++)
+			if (!strcmp(texts[i], texts[k]))
+				EXPECT_STRNE(texts[i], texts[k]);
+		if (i && !dictionary->used[table][i]) {
+			printf("%s[%zu] %s: nothing refers to it\n", name, i, texts[i]);
+			EXPECT_TRUE(dictionary->used[table][i]);
+		}
+	}
+	for (size_t i = 0; i < n; i++)
+		free(texts[i]);
+	free(texts);
+}
+
+/* Of the test's own process, which has joined the cgroup before execve(2), little is demanded. */
+struct run {
+	struct live *live;
+	struct dictionary *dictionary;
+	__u64 from, to, pid;
+	int hot;
+};
+
+static void check_profile(struct json_object *dictionary, struct json_object *resource,
+			  struct json_object *profile, void *ctx)
+{
+	const char *id = otlp_json__text(profile, "profileId");
+	__u64 start = otlp_json__u64(profile, "timeUnixNano");
+	struct run *run = ctx;
+	struct json_object *type;
+	char pid[16];
+
+	EXPECT_GE(start, run->from);
+	EXPECT_LE(start + otlp_json__u64(profile, "durationNano"), run->to);
+	EXPECT_EQ(otlp_json__u64(profile, "period"), 1000000000 / HZ);
+	EXPECT_EQ(strlen(id), 32);
+	EXPECT_NE(strspn(id, "0"), 32);
+	type = get(profile, "sampleType");
+	EXPECT_STREQ(json_object_get_string(entry(run->dictionary, "stringTable",
+						  otlp_json__u64(type, "typeStrindex"))),
+		     "samples");
+	EXPECT_STREQ(json_object_get_string(entry(run->dictionary, "stringTable",
+						  otlp_json__u64(type, "unitStrindex"))),
+		     "count");
+	type = get(profile, "periodType");
+	EXPECT_STREQ(json_object_get_string(entry(run->dictionary, "stringTable",
+						  otlp_json__u64(type, "typeStrindex"))),
+		     "cpu");
+	EXPECT_STREQ(json_object_get_string(entry(run->dictionary, "stringTable",
+						  otlp_json__u64(type, "unitStrindex"))),
+		     "nanoseconds");
+	EXPECT_TRUE(attr(dictionary, resource, "process.executable.name"));
+	if (strcmp(attr(dictionary, resource, "process.executable.name") ?: "", "hot"))
+		return;
+	snprintf(pid, sizeof(pid), "%llu", (unsigned long long)run->pid);
+	EXPECT_STREQ(attr(dictionary, resource, "process.pid"), pid);
+	EXPECT_STREQ(attr(dictionary, resource, "process.linux.cgroup"), live__path(run->live, ""));
+	EXPECT_TRUE(strstr(attr(dictionary, resource, "process.executable.path") ?: "",
+			   "/selftests/tools/hot"));
+	run->hot++;
+}
+
+static void check_request(struct json_object *request, struct dictionary *dictionary)
+{
+	use_all(dictionary, request);
+	for (size_t i = 0; i < TABLES; i++) {
+		struct json_object *zero = entry(dictionary, tables[i].table, 0);
+
+		if (!i)
+			EXPECT_STREQ(json_object_get_string(zero), "");
+		else if (entries_of(dictionary, i))
+			EXPECT_EQ(json_object_object_length(zero), 0);
+		expect_unique(dictionary, i);
+	}
+	EXPECT_GT(json_object_array_length(get(dictionary->root, "mappingTable")), 1);
+	for (size_t i = 1; i < json_object_array_length(get(dictionary->root, "mappingTable"));
+	     i++) {
+		struct json_object *mapping = entry(dictionary, "mappingTable", i);
+		const char *gnu = attr_of(dictionary, mapping, "process.executable.build_id.gnu");
+
+		/* The specification demands one of the two. */
+		EXPECT_TRUE(gnu ||
+			    attr_of(dictionary, mapping, "process.executable.build_id.htlhash"));
+		EXPECT_TRUE(!gnu || strlen(gnu) == 40);
+	}
+	for (size_t i = 1; i < json_object_array_length(get(dictionary->root, "locationTable"));
+	     i++) {
+		const char *type = attr_of(dictionary, entry(dictionary, "locationTable", i),
+					   "profile.frame.type");
+
+		EXPECT_TRUE(type && (!strcmp(type, "native") || !strcmp(type, "kernel")));
+	}
+}
+
+TEST_TIMEOUT(dictionary_is_sound, 60)
+{
+	_cleanup_live_ struct live *live = live__begin();
+	_cleanup_json_ struct json_object *requests = NULL;
+	struct run run = {.live = live, .from = realtime_ns()};
+	static struct dictionary dictionary;
+	struct json_object *request;
+	struct hot hot;
+	int n = 0;
+
+	load(live);
+	hot__run(&hot, live, "1000");
+	requests = live__export_file(live);
+	run.to = realtime_ns();
+	run.pid = hot.pid;
+	run.dictionary = &dictionary;
+	for_each_of(request, requests)
+	{
+		_cleanup_json_ struct json_object *one = NULL;
+
+		if (!get(request, "resourceProfiles"))
+			continue;
+		memset(&dictionary, 0, sizeof(dictionary));
+		dictionary.root = get(request, "dictionary");
+		ASSERT_TRUE(dictionary.root);
+		check_request(request, &dictionary);
+		one = json_object_new_array();
+		json_object_array_add(one, json_object_get(request));
+		for_each_profile(one, check_profile, &run);
+		n++;
+	}
+	EXPECT_EQ(n, 1);
+	EXPECT_EQ(run.hot, 1);
+}
+
+/* One process id, one window, two programs: two profiles with two ids. */
+TEST_TIMEOUT(execve_begins_another_profile, 60)
+{
+	_cleanup_live_ struct live *live = live__begin();
+	_cleanup_json_ struct json_object *requests = NULL;
+	char copy[128], command[PATH_MAX + 256];
+	struct received received = {};
+	struct hot hot;
+
+	load(live);
+	snprintf(copy, sizeof(copy), "%s/hotter", live->tmp);
+	snprintf(command, sizeof(command), "cp %s %s", HOT, copy);
+	ASSERT_EQ(system(command), 0);
+	hot__start(&hot, live, "1000", copy);
+	hot__wait(&hot);
+	requests = live__export_file(live);
+	for_each_profile(requests, receive, &received);
+	EXPECT_EQ(received.duplicates, 0);
+	EXPECT_EQ(received.hot, 2);
+	for (size_t i = 0; i < received.n; i++)
+		EXPECT_EQ(received.seen[i].pid, hot.pid);
+	expect_samples(received.total, &hot);
+	free(received.seen);
+}
+
+/* --- to a Collector --------------------------------------------------------------------------- */
+
+static struct collector *start_collector(void)
+{
+	struct collector *collector = collector__start_profiles();
+
+	if (!collector && errno == ENOENT)
+		SKIP("OTELCOL is not set: no Collector; see scripts/collector");
+	ASSERT_TRUE(collector);
+	setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector__http_url(collector), 1);
+	return collector;
+}
+
+static void expect_received(struct live *live, struct collector *collector, const struct hot *hot)
+{
+	_cleanup_json_ struct json_object *requests =
+		collector__lines(collector, "resourceProfiles");
+	struct received received = {};
+
+	ASSERT_TRUE(requests);
+	for_each_profile(requests, receive, &received);
+	printf("%zu requests, %zu profiles, %zu duplicates\n", json_object_array_length(requests),
+	       received.n, received.duplicates);
+	EXPECT_GT(received.hot, 1);
+	expect_samples(received.total, hot);
+	EXPECT_EQ(closed_entries(live, "samples"), 0);
+	EXPECT_EQ(closed_entries(live, "stacks"), 0);
+	free(received.seen);
+}
+
+TEST_TIMEOUT(collector_accepts_profiles, 120)
+{
+	_cleanup_collector_ struct collector *collector = start_collector();
+	_cleanup_live_ struct live *live = live__begin();
+	struct hot hot;
+	pid_t pid;
+
+	load(live);
+	pid = live__start_exporter("-q", "--interval", "200ms");
+	hot__run(&hot, live, "4000");
+	EXPECT_EQ(live__stop(pid), 0);
+	expect_received(live, collector, &hot);
+}
+
+#define KILLS 20
+
+TEST_TIMEOUT(killed_exporter_loses_nothing, 180)
+{
+	_cleanup_collector_ struct collector *collector = start_collector();
+	_cleanup_live_ struct live *live = live__begin();
+	static struct output output;
+	unsigned int seed = getpid();
+	struct hot hot;
+
+	load(live);
+	hot__start(&hot, live, "6000", NULL);
+	printf("seed %u\n", seed);
+	for (int i = 0; i < KILLS; i++) {
+		pid_t pid = live__start_exporter("-q", "--interval", "30ms");
+
+		usleep(10000 + rand_r(&seed) % 400000);
+		kill(pid, SIGKILL);
+		EXPECT_EQ(live__wait(pid), -SIGKILL);
+	}
+	hot__wait(&hot);
+	/* What was left is sent first, then what came since. */
+	EXPECT_EQ(live__exporter(&output, "-q", "--interval", "100ms", "--duration", "2s"), 0);
+	expect_received(live, collector, &hot);
+}
+
+/* --- for a person ----------------------------------------------------------------------------- */
+
+static bool file_has(const char *path, const char *word)
+{
+	FILE *file = fopen(path, "re");
+	bool found = false;
+	char *line = NULL;
+	size_t room = 0;
+
+	ASSERT_TRUE(file);
+	while (!found && getline(&line, &room, file) > 0)
+		found = strstr(line, word);
+	free(line);
+	fclose(file);
+	return found;
+}
+
+TEST_TIMEOUT(html_and_pprof, 60)
+{
+	_cleanup_live_ struct live *live = live__begin();
+	char html[128], pprof[128], command[192], line[512];
+	static struct output output;
+	unsigned char magic[2] = {};
+	bool found = false;
+	struct hot hot;
+	FILE *file;
+
+	load(live);
+	hot__run(&hot, live, "1000");
+	snprintf(html, sizeof(html), "file:%s/hot.html", live->tmp);
+	EXPECT_EQ(live__exporter(&output, "--format", "html", "--output", html), 0);
+	EXPECT_TRUE(file_has(html + strlen("file:"), "<script"));
+	EXPECT_TRUE(file_has(html + strlen("file:"), "hot_a"));
+
+	snprintf(pprof, sizeof(pprof), "file:%s/hot.pb.gz", live->tmp);
+	EXPECT_EQ(live__exporter(&output, "--format", "pprof", "--output", pprof), 0);
+	file = fopen(pprof + strlen("file:"), "re");
+	ASSERT_TRUE(file);
+	EXPECT_EQ(fread(magic, 1, 2, file), 2);
+	fclose(file);
+	EXPECT_EQ(magic[0], 0x1f);
+	EXPECT_EQ(magic[1], 0x8b);
+
+	if (getenv("OTELBPF_OWN_KERNEL") || system("go version >/dev/null 2>&1"))
+		return;
+	snprintf(command, sizeof(command), "go tool pprof -top %s 2>&1", pprof + strlen("file:"));
+	file = popen(command, "re");
+	ASSERT_TRUE(file);
+	while (fgets(line, sizeof(line), file)) {
+		printf("%s", line);
+		found |= !!strstr(line, " hot_a");
+	}
+	EXPECT_EQ(pclose(file), 0);
+	EXPECT_TRUE(found);
+}
+
+/* --- pause ------------------------------------------------------------------------------------ */
+
+static int cpu_links(struct live *live)
+{
+	char path[128];
+	struct dirent *entry;
+	int n = 0;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "%s/cpu/link", live->pin_dir);
+	dir = opendir(path);
+	ASSERT_TRUE(dir);
+	while ((entry = readdir(dir)))
+		n += !strncmp(entry->d_name, "sample_cpu", strlen("sample_cpu"));
+	closedir(dir);
+	return n;
+}
+
+TEST_TIMEOUT(pause_stops_sampling, 60)
+{
+	_cleanup_live_ struct live *live = live__begin();
+	__u64 before, paused, after;
+	struct hot hot;
+
+	load(live);
+	EXPECT_EQ(cpu_links(live), sysconf(_SC_NPROCESSORS_ONLN));
+	hot__start(&hot, live, "60000", NULL);
+	usleep(500000);
+	live__must("pause", "-q");
+	syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+	before = samples_now(live);
+	EXPECT_GT(before, 0);
+	usleep(700000);
+	paused = samples_now(live);
+	EXPECT_EQ(paused, before);
+	live__must("resume", "-q");
+	usleep(700000);
+	after = samples_now(live);
+	EXPECT_GT(after, paused);
+	EXPECT_EQ(cpu_links(live), sysconf(_SC_NPROCESSORS_ONLN));
+	kill(hot.pid, SIGKILL);
+	EXPECT_EQ(live__wait(hot.pid), -SIGKILL);
+}
+
+TEST_MAIN()
