@@ -125,6 +125,9 @@ $(U)/obj/syscall_names.o: $(G)/syscall_names.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
 
+# The page that is inside.
+$(U)/obj/exporter/profile/html.o: exporter/profile/flamegraph.html
+
 $(U)/otelbpf: $(LOADER_OBJ) $(LIB_OBJ)
 	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 $(U)/otelbpf-exporter: $(EXPORTER_OBJ) $(LIB_OBJ)

@@ -36,10 +36,9 @@ static __u64 realtime_ns(void)
 	return now.tv_sec * 1000000000ULL + now.tv_nsec;
 }
 
-/* Timers of an emulated machine are late now and then. */
-static double tolerance(void)
+static bool is_emulated(void)
 {
-	return getenv("OTELBPF_OWN_KERNEL") ? 0.05 : 0.02;
+	return getenv("OTELBPF_OWN_KERNEL");
 }
 
 static void load(struct live *live)
@@ -100,13 +99,18 @@ static void hot__run(struct hot *hot, struct live *live, const char *ms)
 	hot__wait(hot);
 }
 
-static void expect_samples(__u64 samples, const struct hot *hot)
+/*
+ * Timers of an emulated machine are late now and then, and many more of them when
+ * something else is running on another of its CPUs.
+ */
+static void expect_samples(__u64 samples, const struct hot *hot, bool alone)
 {
+	double tolerance = !is_emulated() ? 0.02 : alone ? 0.05 : 0.15;
 	double expected = hot->total / 1e9 * HZ;
 
 	printf("%llu samples, %.1f expected\n", (unsigned long long)samples, expected);
-	EXPECT_GE(samples, expected * (1 - tolerance()));
-	EXPECT_LE(samples, expected * (1 + tolerance()));
+	EXPECT_GE(samples, expected * (1 - tolerance));
+	EXPECT_LE(samples, expected * (1 + tolerance));
 }
 
 /* --- what was received ------------------------------------------------------------------------ */
@@ -301,9 +305,9 @@ TEST_TIMEOUT(samples_match_cpu_time, 60)
 
 	load(live);
 	hot__run(&hot, live, "4000");
-	expect_samples(samples_now(live), &hot);
+	expect_samples(samples_now(live), &hot, true);
 	/* --once consumes nothing. */
-	expect_samples(samples_now(live), &hot);
+	expect_samples(samples_now(live), &hot, true);
 }
 
 static bool has_frame(const char *stack, const char *name)
@@ -345,7 +349,7 @@ TEST_TIMEOUT(shares_of_functions, 60)
 			in_order[i] += strstr(line, paths[i]) ? value : 0;
 		}
 	}
-	expect_samples(total, &hot);
+	expect_samples(total, &hot, true);
 	for (int i = 0; i < 3; i++) {
 		double share = 100.0 * found[i] / total;
 		double truth = 100.0 * hot.function[i] / hot.total;
@@ -580,7 +584,10 @@ TEST_TIMEOUT(dictionary_is_sound, 60)
 		n++;
 	}
 	EXPECT_EQ(n, 1);
-	EXPECT_EQ(run.hot, 1);
+	/* A sample in the middle of execve(2) has the new program's name and the old one's number.
+	 */
+	EXPECT_GE(run.hot, 1);
+	EXPECT_LE(run.hot, 2);
 }
 
 /* One process id, one window, two programs: two profiles with two ids. */
@@ -590,6 +597,7 @@ TEST_TIMEOUT(execve_begins_another_profile, 60)
 	_cleanup_json_ struct json_object *requests = NULL;
 	char copy[128], command[PATH_MAX + 256];
 	struct received received = {};
+	__u64 hotter = 0;
 	struct hot hot;
 
 	load(live);
@@ -601,10 +609,16 @@ TEST_TIMEOUT(execve_begins_another_profile, 60)
 	requests = live__export_file(live);
 	for_each_profile(requests, receive, &received);
 	EXPECT_EQ(received.duplicates, 0);
-	EXPECT_EQ(received.hot, 2);
-	for (size_t i = 0; i < received.n; i++)
+	EXPECT_GE(received.hot, 2); /* see above */
+	EXPECT_LE(received.hot, 4);
+	for (size_t i = 0; i < received.n; i++) {
 		EXPECT_EQ(received.seen[i].pid, hot.pid);
-	expect_samples(received.total, &hot);
+		hotter += strcmp(received.seen[i].name, "hotter") ? 0 : received.seen[i].total;
+	}
+	/* Half of the time each; a sample amid execve(2) may be a profile of its own. */
+	EXPECT_GE(hotter, received.total * 0.45);
+	EXPECT_LE(hotter, received.total * 0.55);
+	expect_samples(received.total, &hot, true);
 	free(received.seen);
 }
 
@@ -632,7 +646,7 @@ static void expect_received(struct live *live, struct collector *collector, cons
 	printf("%zu requests, %zu profiles, %zu duplicates\n", json_object_array_length(requests),
 	       received.n, received.duplicates);
 	EXPECT_GT(received.hot, 1);
-	expect_samples(received.total, hot);
+	expect_samples(received.total, hot, false);
 	EXPECT_EQ(closed_entries(live, "samples"), 0);
 	EXPECT_EQ(closed_entries(live, "stacks"), 0);
 	free(received.seen);
@@ -654,7 +668,7 @@ TEST_TIMEOUT(collector_accepts_profiles, 120)
 
 #define KILLS 20
 
-TEST_TIMEOUT(killed_exporter_loses_nothing, 180)
+TEST_TIMEOUT(killed_exporter_loses_nothing, 60)
 {
 	_cleanup_collector_ struct collector *collector = start_collector();
 	_cleanup_live_ struct live *live = live__begin();
@@ -663,18 +677,20 @@ TEST_TIMEOUT(killed_exporter_loses_nothing, 180)
 	struct hot hot;
 
 	load(live);
-	hot__start(&hot, live, "6000", NULL);
+	hot__start(&hot, live, is_emulated() ? "30000" : "6000", NULL);
 	printf("seed %u\n", seed);
 	for (int i = 0; i < KILLS; i++) {
 		pid_t pid = live__start_exporter("-q", "--interval", "30ms");
 
-		usleep(10000 + rand_r(&seed) % 400000);
+		usleep(10000 + rand_r(&seed) % (is_emulated() ? 2500000 : 400000));
 		kill(pid, SIGKILL);
 		EXPECT_EQ(live__wait(pid), -SIGKILL);
 	}
 	hot__wait(&hot);
 	/* What was left is sent first, then what came since. */
-	EXPECT_EQ(live__exporter(&output, "-q", "--interval", "100ms", "--duration", "2s"), 0);
+	EXPECT_EQ(live__exporter(&output, "-q", "--interval", "100ms", "--duration",
+				 is_emulated() ? "10s" : "2s"),
+		  0);
 	expect_received(live, collector, &hot);
 }
 
@@ -721,7 +737,7 @@ TEST_TIMEOUT(html_and_pprof, 60)
 	EXPECT_EQ(magic[0], 0x1f);
 	EXPECT_EQ(magic[1], 0x8b);
 
-	if (getenv("OTELBPF_OWN_KERNEL") || system("go version >/dev/null 2>&1"))
+	if (is_emulated() || system("go version >/dev/null 2>&1"))
 		return;
 	snprintf(command, sizeof(command), "go tool pprof -top %s 2>&1", pprof + strlen("file:"));
 	file = popen(command, "re");

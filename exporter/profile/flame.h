@@ -9,9 +9,9 @@
 
 /**
  * struct flame_frame - what a frame is called
- * @name:   text
- * @module: text: file name of the mapping, without its directory
- * @type:   text: profile.frame.type, or FLAME_COMMAND
+ * @name:    text
+ * @module:  text: file name of the mapping, without its directory
+ * @type:    text: profile.frame.type, or FLAME_COMMAND
  * @inlined: 1 for a function inlined into its caller
  */
 struct flame_frame {
@@ -21,10 +21,12 @@ struct flame_frame {
 /**
  * struct flame - trees over the same frames
  * @frames:      struct flame_frame, interned; 0 is not used
+ * @arena:       memory of @frames and @nodes
  * @nodes:       struct flame_node, interned; node 0 is the root
  * @self:        by node: sum of the samples that end there
- * @children:    node indexes: those of node i from @first_child[i] to @first_child[i + 1],
- *               by name
+ * @room:        of @self
+ * @first_child: by node: where in @children its own begin; they end where the next node's begin
+ * @children:    nodes, those of one parent by name
  */
 struct flame {
 	struct arena arena;

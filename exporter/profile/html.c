@@ -12,14 +12,13 @@
 
 #define PLACE "@DATA@"
 
-/* The way of kernel/configs.c. The path is relative to where make runs. */
+/* The way of kernel/configs.c, with a NUL behind. The path is relative to where make runs. */
 __asm__(".pushsection .rodata, \"a\"\n"
 	".global profile_page\n"
-	".global profile_page_end\n"
 	"profile_page: .incbin \"exporter/profile/flamegraph.html\"\n"
-	"profile_page_end:\n"
+	".byte 0\n"
 	".popsection\n");
-extern const char profile_page[], profile_page_end[];
+extern const char profile_page[];
 
 static void put(struct pb *pb, const char *text)
 {
@@ -169,10 +168,7 @@ static int put_data(struct page *page, const char *title)
 int profile_set__encode_html(struct profile_set *set, const char *title, struct pb *out)
 {
 	struct page page = {.set = set, .out = out};
-	/* Two symbols of one object, see the assembly above. */
-	const char *place =
-		/* cppcheck-suppress comparePointers */
-		memmem(profile_page, profile_page_end - profile_page, PLACE, strlen(PLACE));
+	const char *place = strstr(profile_page, PLACE);
 	int err;
 
 	if (!place)
@@ -180,6 +176,6 @@ int profile_set__encode_html(struct profile_set *set, const char *title, struct 
 	pb__raw(out, profile_page, place - profile_page);
 	err = put_data(&page, title);
 	place += strlen(PLACE);
-	pb__raw(out, place, profile_page_end - place);
+	put(out, place);
 	return err ?: out->failed ? -ENOMEM : 0;
 }

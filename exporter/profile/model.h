@@ -108,7 +108,7 @@ struct profile_set {
 /* profile_set__text_index - index of a text, made fit as profile.h says; NULL: 0. Or -ENOMEM. */
 int profile_set__text_index(struct profile_set *set, const char *text);
 
-/* profile_set__has_kind - whether there is such a kind; sorts */
+/* profile_set__check_kind - 0, -EINVAL when there is no such kind, -ENOMEM; sorts */
 int profile_set__check_kind(struct profile_set *set, int kind);
 
 /** profile_set__sort - put samples in order for an encoder: 0 or -ENOMEM */

@@ -80,8 +80,8 @@ const char *names__put(struct names *names, const char *text, size_t len)
 	if (names->n * 4 >= names->n_slots * 3 && names__grow(names))
 		return NULL;
 	slot = names__slot(names->slots, names->n_slots, text, len);
-	/* cppcheck-suppress identicalInnerCondition */
 	if (*slot)
+		/* cppcheck-suppress identicalInnerCondition */
 		return *slot;
 	copy = names__alloc(names, len + 1);
 	if (!copy)
