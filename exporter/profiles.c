@@ -50,9 +50,11 @@ struct probe {
 	__u32 closed;
 };
 
-/* Keys to delete once they are delivered. */
+/* Keys to delete once they are delivered, and the window that they were all of. */
 struct done {
 	int fd;
+	int window; /* the map with the window's state, -1: noted with another table */
+	struct otel_window state;
 	__u32 size;
 	char *keys;
 	size_t n, room;
@@ -61,6 +63,7 @@ struct done {
 struct profiles {
 	const char *pin_dir;
 	struct symbols *symbols;
+	bool cleaned; /* what an exporter that was killed left of acknowledged windows */
 	struct done *done;
 	int n_done;
 	/* of one probe's window */
@@ -89,6 +92,8 @@ static void forget_done(struct profiles *profiles)
 {
 	for (int i = 0; i < profiles->n_done; i++) {
 		close(profiles->done[i].fd);
+		if (profiles->done[i].window >= 0)
+			close(profiles->done[i].window);
 		free(profiles->done[i].keys);
 	}
 	free(profiles->done);
@@ -344,7 +349,9 @@ static int open_probe(struct profiles *profiles, struct probe *probe, const char
  */
 static void grace_period(void)
 {
-	syscall(__NR_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+	/* nohz_full kernels refuse it, and a seccomp filter may. A program takes microseconds. */
+	if (syscall(__NR_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0))
+		usleep(100000);
 }
 
 static int read_state(struct probe *probe)
@@ -442,7 +449,7 @@ static int note_done(struct profiles *profiles, int fd, __u32 key_size, size_t s
 		return -ENOMEM;
 	profiles->done = more;
 	done = &more[profiles->n_done];
-	*done = (struct done){.fd = dup(fd), .size = key_size, .n = n};
+	*done = (struct done){.fd = dup(fd), .window = -1, .size = key_size, .n = n};
 	done->keys = malloc(n * key_size + 1);
 	if (!done->keys)
 		return -ENOMEM;
@@ -517,6 +524,37 @@ static int read_stacks(struct profiles *profiles, const struct probe *probe, __u
 	profiles->n_stacks = n;
 	free(entries);
 	return err;
+}
+
+/* Deletes what is left of windows that were acknowledged. */
+static int clean_table(const struct probe *probe, int fd, __u32 key_size, __u32 value_size,
+		       __u32 window_at)
+{
+	size_t stride = key_size + value_size, n;
+	char *entries;
+	__u32 window;
+	int err;
+
+	err = read_table(fd, key_size, value_size, window_at, probe->state.current, true, &entries,
+			 &n);
+	for (size_t i = 0; i < n && !err; i++) {
+		memcpy(&window, entries + i * stride + window_at, sizeof(window));
+		if ((__s32)(window - probe->state.done) < 0)
+			bpf_map_delete_elem(fd, entries + i * stride);
+	}
+	free(entries);
+	return err;
+}
+
+static int clean(const struct probe *probe)
+{
+	int err = clean_table(probe, probe->samples, probe->layout.key_size,
+			      probe->layout.value_size, probe->layout.window);
+
+	return err ? err
+		   : clean_table(probe, probe->stacks, sizeof(struct otel_stack_key),
+				 sizeof(struct otel_stack),
+				 offsetof(struct otel_stack_key, window));
 }
 
 /* --- building the set ------------------------------------------------------- */
@@ -714,7 +752,7 @@ static bool is_tracer(struct profiles *profiles, __u64 address)
 
 /* Kernel frames, then the user's: leaf first. */
 static int add_stack(struct profiles *profiles, struct profile_set *set,
-		     const struct process *process, __u64 user, __u64 kernel)
+		     const struct process *process, __u64 user, __u64 kernel, bool tracer)
 {
 	__u64 hashes[] = {kernel, user};
 	int locations[2 * OTEL_STACK_DEPTH];
@@ -730,7 +768,7 @@ static int add_stack(struct profiles *profiles, struct profile_set *set,
 			bool leaf = !n;
 			int location;
 
-			if (!side && leaf && is_tracer(profiles, stack->frames[i]))
+			if (!side && leaf && tracer && is_tracer(profiles, stack->frames[i]))
 				continue;
 			location = side ? add_user_frame(profiles, set, process, stack->frames[i],
 							 leaf)
@@ -764,7 +802,8 @@ static int add_sample(struct profiles *profiles, struct probe *probe, struct pro
 		if (attrs[i] < 0)
 			return attrs[i];
 	}
-	stack = add_stack(profiles, set, process, user, kernel);
+	/* A stack that a timer took has no tracer in it: what it shows of BPF did run. */
+	stack = add_stack(profiles, set, process, user, kernel, !layout->period_type[0]);
 	if (stack < 0)
 		return stack;
 	return profile_set__sample(set, process->profile, stack, attrs, layout->n_attrs, 0, count);
@@ -817,6 +856,10 @@ static int read_probe(struct profiles *profiles, struct probe *probe, struct res
 	if (err)
 		return err;
 	probe->closed = probe->state.current;
+	if (owner && !profiles->cleaned)
+		err = clean(probe);
+	if (err)
+		return err;
 	/* What a receiver has not acknowledged comes first. */
 	if (owner)
 		err = read_table(probe->samples, layout->key_size, layout->value_size,
@@ -835,6 +878,11 @@ static int read_probe(struct profiles *profiles, struct probe *probe, struct res
 	if (!err && owner)
 		err = note_done(profiles, probe->samples, layout->key_size, stride,
 				profiles->samples, profiles->n_samples);
+	if (!err && owner) {
+		profiles->done[profiles->n_done - 1].window = dup(probe->window);
+		profiles->done[profiles->n_done - 1].state = probe->state;
+		profiles->done[profiles->n_done - 1].state.done = probe->closed + 1;
+	}
 	if (!err)
 		err = read_build_ids(profiles, probe);
 	if (!err)
@@ -866,13 +914,20 @@ int profiles__read(struct profiles *profiles, struct resources *resources, struc
 	forget_window(profiles);
 	if (profiles->symbols && count)
 		symbols__trim(profiles->symbols);
+	profiles->cleaned |= owner && !err;
 	return n < 0 ? n : err == -ENOMEM ? err : count;
 }
 
 int profiles__acknowledge(struct profiles *profiles)
 {
 	int deleted = 0;
+	__u32 zero = 0;
 
+	/* That it is done is noted first: killed in the middle, the rest is not sent again. */
+	for (int i = 0; i < profiles->n_done; i++)
+		if (profiles->done[i].window >= 0)
+			bpf_map_update_elem(profiles->done[i].window, &zero,
+					    &profiles->done[i].state, BPF_EXIST);
 	for (int i = 0; i < profiles->n_done; i++) {
 		const struct done *done = &profiles->done[i];
 

@@ -54,6 +54,28 @@ static const char *state_of(const struct probe *probe)
 	}
 }
 
+/* Which CPUs a program samples, "0,1"; returns how many. */
+static int list_cpus(const struct probe *probe, const char *program, char *text, size_t size)
+{
+	_cleanup_names_ char **names = NULL;
+	size_t prefix = strlen(program), len = 0;
+	char path[PATH_MAX];
+	int n = 0;
+
+	text[0] = '\0';
+	if (path__format(path, "%s/link", probe->dir) || pins__list(path, &names) < 0)
+		return 0;
+	for (char **name = names; name && *name; name++) {
+		if (strncmp(*name, program, prefix) || strncmp(*name + prefix, "_cpu", 4))
+			continue;
+		if (len < size)
+			len += snprintf(text + len, size - len, "%s%s", n ? "," : "",
+					*name + prefix + 4);
+		n++;
+	}
+	return n;
+}
+
 static void add_programs(const struct probe *probe, struct json_object *report, __u64 *memory)
 {
 	struct json_object *list = report__list(report, "programs");
@@ -66,12 +88,16 @@ static void add_programs(const struct probe *probe, struct json_object *report, 
 		struct bpf_prog_info info = {};
 		__u32 len = sizeof(info);
 		_cleanup_fd_ int fd = -1, link = -1;
+		char text[1024];
+		int cpus;
 
 		report__text(item, "program", program->name);
 		report__text(item, "hook", program->section[0] ? program->section : NULL);
 		if (!path__format(path, "%s/link/%s", probe->dir, program->name))
 			link = bpf_obj_get(path);
-		report__bool(item, "attached", link >= 0);
+		cpus = list_cpus(probe, program->name, text, sizeof(text));
+		report__bool(item, "attached", link >= 0 || cpus);
+		report__text(item, "cpus", cpus ? text : NULL);
 		if (path__format(path, "%s/prog/%s", probe->dir, program->name))
 			continue;
 		fd = bpf_obj_get(path);
@@ -248,9 +274,12 @@ static void print_programs(struct json_object *report)
 	struct json_object *item;
 
 	for (size_t i = 0; (item = report__nth(report, "programs", i)); i++) {
-		const char *hook = report__get_text(item, "hook");
+		const char *name = report__get_text(item, "hook");
+		const char *cpus = report__get_text(item, "cpus");
+		char hook[OTEL_SECTION_MAX + 1100];
 
-		hook = hook[0] ? hook : "(not loaded)";
+		snprintf(hook, sizeof(hook), "%s%s%s", name[0] ? name : "(not loaded)",
+			 cpus[0] ? " on CPU " : "", cpus);
 		if (stats)
 			table__add(table,
 				   "%s" TABLE_CELL "%s" TABLE_CELL "%" PRIu64 TABLE_CELL "%" PRIu64

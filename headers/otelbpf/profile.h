@@ -15,12 +15,13 @@
 /**
  * struct otel_window - windows of a profile
  * @current:  the open window's number
- * @pad:      zero
+ * @done:     windows below this number have been acknowledged: what is left of them is
+ *            deleted, never sent again
  * @start_ns: when the windows with even and odd numbers began, UTC since 1970
  */
 struct otel_window {
 	__u32 current;
-	__u32 pad;
+	__u32 done;
 	__u64 start_ns[2];
 };
 
