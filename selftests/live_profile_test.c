@@ -110,7 +110,7 @@ static void hot__run(struct hot *hot, struct live *live, const char *ms)
  */
 static void expect_samples(__u64 samples, const struct hot *hot, bool alone)
 {
-	double tolerance = !is_emulated() ? 0.02 : alone ? 0.05 : 0.15;
+	double tolerance = !is_emulated() ? 0.02 : alone ? 0.10 : 0.15;
 	double expected = hot->total / 1e9 * HZ;
 	double shared = hot->wall > hot->total ? (hot->wall - hot->total) / 1e9 * HZ : 0;
 
@@ -625,7 +625,7 @@ TEST_TIMEOUT(execve_begins_another_profile, 60)
 	/* Half of the time each; a sample amid execve(2) may be a profile of its own. */
 	EXPECT_GE(hotter, received.total * 0.45);
 	EXPECT_LE(hotter, received.total * 0.55);
-	expect_samples(received.total, &hot, true);
+	expect_samples(received.total, &hot, false);
 	free(received.seen);
 }
 
