@@ -319,6 +319,15 @@ TEST_TIMEOUT(object_is_cut, 60)
 	free(data);
 }
 
+static void environ__append(const char *name, const char *more)
+{
+	const char *now = getenv(name);
+	char value[512];
+
+	snprintf(value, sizeof(value), "%s%s%s", now ? now : "", now ? ":" : "", more);
+	setenv(name, value, 1);
+}
+
 /* Whatever the library and the kernel make of it: loaded, or refused in one line, never more. */
 TEST_TIMEOUT(object_is_garbled, 120)
 {
@@ -328,6 +337,9 @@ TEST_TIMEOUT(object_is_garbled, 120)
 	char *data = read_object(&size);
 	int refused = 0;
 
+	/* Where libbpf crashes the loader's guard says so in a line: no report of the sanitizer's.
+	 */
+	environ__append("ASAN_OPTIONS", "handle_segv=0:handle_sigbus=0:handle_sigfpe=0");
 	srand(2);
 	for (int i = 0; i < 40; i++) {
 		char *copy = malloc(size);
@@ -351,9 +363,9 @@ TEST_TIMEOUT(object_is_garbled, 120)
 			continue;
 		}
 		refused++;
-		live__expect_failure(live, &output,
-				     output.code == EXIT_KERNEL ? EXIT_KERNEL : EXIT_LOAD,
-				     "broken");
+		EXPECT_TRUE(output.code == EXIT_LOAD || output.code == EXIT_KERNEL ||
+			    output.code == EXIT_ATTACH);
+		live__expect_failure(live, &output, output.code, "broken");
 	}
 	printf("%d of 40 refused\n", refused);
 	EXPECT_GT(refused, 5);
