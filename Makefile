@@ -41,6 +41,7 @@ CFLAGS += -std=gnu11 -Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-protot
 	-fstack-protector-strong
 LDLIBS := $(shell $(PKG_CONFIG) --libs $(LIBS) 2>/dev/null) -lm -lpthread
 EXPORTER_LDLIBS := $(shell $(PKG_CONFIG) --libs $(EXPORTER_LIBS) 2>/dev/null) -liberty $(LDLIBS)
+TEST_LDLIBS := $(shell $(PKG_CONFIG) --libs libnghttp2 2>/dev/null)
 ifdef SANITIZE
 CFLAGS += -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 LDFLAGS += -fsanitize=address,undefined
@@ -134,7 +135,7 @@ $(U)/otelbpf-exporter: $(EXPORTER_OBJ) $(LIB_OBJ)
 	$(CC) $(LDFLAGS) $^ $(EXPORTER_LDLIBS) -o $@
 $(U)/selftests/%_test: $(U)/obj/selftests/%_test.o $(TEST_LIB) $(EXPORTER_LIB) $(LIB_OBJ)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) $^ $(EXPORTER_LDLIBS) -o $@
+	$(CC) $(LDFLAGS) $^ $(TEST_LDLIBS) $(EXPORTER_LDLIBS) -o $@
 # Workloads: small static programs of their own, so that their system calls are known.
 $(U)/selftests/tools/%: selftests/tools/%.c
 	@mkdir -p $(@D)

@@ -159,14 +159,57 @@ TEST(protocol)
 	EXPECT_EQ(lines(), 1);
 	EXPECT_TRUE(strstr(said, "http/xml"));
 
-	EXPECT_EQ(READ(P "PROTOCOL", "grpc"), EXIT_USAGE);
-	EXPECT_EQ(lines(), 1);
-	EXPECT_TRUE(strstr(said, "OTLP/gRPC is not built in yet: use http/protobuf"));
-	EXPECT_EQ(READ(P "METRICS_PROTOCOL", "grpc"), EXIT_USAGE);
-	EXPECT_TRUE(strstr(said, P "METRICS_PROTOCOL=grpc"));
 	ASSERT_EQ(READ(P "PROTOCOL", "grpc", P "METRICS_PROTOCOL", "http/protobuf"), 0);
 	EXPECT_FALSE(endpoints[SIGNAL_METRICS].grpc);
 	EXPECT_TRUE(endpoints[SIGNAL_TRACES].grpc);
+}
+
+#define METHOD(service) "/opentelemetry.proto.collector." service "/Export"
+
+TEST(grpc_endpoints)
+{
+	static const struct {
+		const char *value;
+		const char *insecure;
+		const char *authority;
+	} cases[] = {
+		{"", "", "http://localhost:4317"},
+		{"http://c:1", "", "http://c:1"},
+		{"https://c:1/a/path?q", "true", "https://c:1"},
+		{"http://c", "false", "http://c"},
+		{"c:4317", "", "https://c:4317"},
+		{"c:4317", "False", "https://c:4317"},
+		{"c:4317", "TRUE", "http://c:4317"},
+		{"[::1]:4317", "true", "http://[::1]:4317"},
+	};
+	char url[256];
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		ASSERT_EQ(READ(P "PROTOCOL", "grpc", P "ENDPOINT", cases[i].value, P "INSECURE",
+			       cases[i].insecure),
+			  0);
+		EXPECT_EQ(lines(), 0);
+		snprintf(url, sizeof(url), "%s" METHOD("metrics.v1.MetricsService"),
+			 cases[i].authority);
+		EXPECT_STREQ(endpoints[SIGNAL_METRICS].url, url);
+		snprintf(url, sizeof(url), "%s" METHOD("profiles.v1development.ProfilesService"),
+			 cases[i].authority);
+		EXPECT_STREQ(endpoints[SIGNAL_PROFILES].url, url);
+	}
+	/* One signal's own endpoint has no path of its own, either. */
+	ASSERT_EQ(READ(P "PROTOCOL", "grpc", P "ENDPOINT", "http://c", P "TRACES_ENDPOINT",
+		       "http://t:9/v1/traces", P "LOGS_PROTOCOL", "http/protobuf"),
+		  0);
+	EXPECT_STREQ(endpoints[SIGNAL_TRACES].url, "http://t:9" METHOD("trace.v1.TraceService"));
+	EXPECT_STREQ(endpoints[SIGNAL_LOGS].url, "http://c/v1/logs");
+	/* Without a scheme it is for gRPC only, which is said once. */
+	ASSERT_EQ(READ(P "ENDPOINT", "c:4317", P "TRACES_PROTOCOL", "grpc"), 0);
+	EXPECT_STREQ(endpoints[SIGNAL_TRACES].url,
+		     "https://c:4317" METHOD("trace.v1.TraceService"));
+	EXPECT_STREQ(endpoints[SIGNAL_METRICS].url, "http://localhost:4318/v1/metrics");
+	EXPECT_EQ(lines(), 1);
+	ASSERT_EQ(READ(P "INSECURE", "yes"), 0);
+	EXPECT_EQ(lines(), 1);
 }
 
 TEST(compression)

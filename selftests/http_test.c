@@ -787,22 +787,6 @@ TEST(stop_while_nothing_comes)
 	finish();
 }
 
-TEST(grpc_is_refused)
-{
-	int code = 0;
-
-	setenv(P "PROTOCOL", "grpc", 1);
-	EXPECT_EQ(output__open("otlp", NULL, &code), NULL);
-	EXPECT_EQ(code, EXIT_USAGE);
-	setenv(P "METRICS_PROTOCOL", "http/protobuf", 1);
-	output = output__open("otlp", NULL, &code);
-	ASSERT_TRUE(output);
-	EXPECT_EQ(output__send(output, SIGNAL_LOGS, "", 0, now_ns() + 1000 * MS, &stop, &report),
-		  REFUSED);
-	EXPECT_TRUE(strstr(report.message, "gRPC"));
-	output__close(output);
-}
-
 TEST(no_such_output)
 {
 	static const char *const bad[] = {

@@ -17,6 +17,7 @@
 #define PREFIX "OTEL_EXPORTER_OTLP_"
 #define NAME_MAX_LEN 64
 #define DEFAULT_ENDPOINT "http://localhost:4318"
+#define DEFAULT_GRPC_ENDPOINT "http://localhost:4317"
 #define DEFAULT_TIMEOUT_MS 10000
 
 enum option {
@@ -28,17 +29,22 @@ enum option {
 	CERTIFICATE,
 	CLIENT_KEY,
 	CLIENT_CERTIFICATE,
+	INSECURE,
 	OPTIONS,
 };
 
 static const struct {
 	const char *infix;
 	const char *path;
+	const char *method; /* gRPC's */
 } signals[SIGNAL_KINDS] = {
-	[SIGNAL_METRICS] = {"METRICS_", "v1/metrics"},
-	[SIGNAL_TRACES] = {"TRACES_", "v1/traces"},
-	[SIGNAL_LOGS] = {"LOGS_", "v1/logs"},
-	[SIGNAL_PROFILES] = {"PROFILES_", "v1development/profiles"},
+#define METHOD(service) "opentelemetry.proto.collector." service "/Export"
+	[SIGNAL_METRICS] = {"METRICS_", "v1/metrics", METHOD("metrics.v1.MetricsService")},
+	[SIGNAL_TRACES] = {"TRACES_", "v1/traces", METHOD("trace.v1.TraceService")},
+	[SIGNAL_LOGS] = {"LOGS_", "v1/logs", METHOD("logs.v1.LogsService")},
+	[SIGNAL_PROFILES] = {"PROFILES_", "v1development/profiles",
+			     METHOD("profiles.v1development.ProfilesService")},
+#undef METHOD
 };
 
 static void free_url(CURLU **url)
@@ -48,12 +54,28 @@ static void free_url(CURLU **url)
 
 /* --- what each variable may hold ------------------------------------------------ */
 
+static bool has_scheme(const char *value)
+{
+	return !strncasecmp(value, "http://", 7) || !strncasecmp(value, "https://", 8);
+}
+
+/* gRPC's HOST:PORT. A port is what tells it from a path, and from another scheme. */
+static bool is_bare(const char *value)
+{
+	const char *port = strrchr(value, ':');
+
+	return port && port > value && port[1] && !port[1 + strspn(port + 1, "0123456789")] &&
+	       !strpbrk(value, "/@?# ");
+}
+
+/* A bare one is good for gRPC only: endpoint__set() knows. */
 static bool valid_endpoint(const char *name, const char *value)
 {
 	CURLU *url __attribute__((cleanup(free_url))) = curl_url();
 
-	if (!strncasecmp(value, "http://", 7) || !strncasecmp(value, "https://", 8))
-		if (url && curl_url_set(url, CURLUPART_URL, value, 0) == CURLUE_OK)
+	if (has_scheme(value) || is_bare(value))
+		if (url &&
+		    curl_url_set(url, CURLUPART_URL, value, CURLU_DEFAULT_SCHEME) == CURLUE_OK)
 			return true;
 	/* A password that stands in it must not get into a log. */
 	warn("%s=%s is ignored: it must be a URL, http://HOST:PORT or https://HOST:PORT", name,
@@ -67,6 +89,14 @@ static bool valid_protocol(const char *name, const char *value)
 	    !strcasecmp(value, "http/json"))
 		return true;
 	warn("%s=%s is ignored: it must be http/protobuf, http/json or grpc", name, value);
+	return false;
+}
+
+static bool valid_insecure(const char *name, const char *value)
+{
+	if (!strcasecmp(value, "true") || !strcasecmp(value, "false"))
+		return true;
+	warn("%s=%s is ignored: it must be true or false", name, value);
 	return false;
 }
 
@@ -120,8 +150,15 @@ static void trim(const char **text, size_t *len)
 /* These describe the body, which is ours. */
 static bool is_ours(const char *name)
 {
-	static const char *const ours[] = {"Content-Type", "Content-Encoding", "Content-Length",
-					   "Transfer-Encoding"};
+	static const char *const ours[] = {
+		"Content-Type",
+		"Content-Encoding",
+		"Content-Length",
+		"Transfer-Encoding",
+		"grpc-encoding",
+		"grpc-timeout",
+		"TE",
+	};
 
 	for (size_t i = 0; i < sizeof(ours) / sizeof(*ours); i++)
 		if (!strcasecmp(name, ours[i]))
@@ -225,6 +262,7 @@ static const struct {
 	[CERTIFICATE] = {"CERTIFICATE", valid_file},
 	[CLIENT_KEY] = {"CLIENT_KEY", valid_file},
 	[CLIENT_CERTIFICATE] = {"CLIENT_CERTIFICATE", valid_file},
+	[INSECURE] = {"INSECURE", valid_insecure},
 };
 
 /* --- from variables to endpoints ------------------------------------------------ */
@@ -233,6 +271,7 @@ static const struct {
 struct variable {
 	char name[NAME_MAX_LEN];
 	const char *value;
+	bool warned;
 };
 
 static void read_variables(const char *infix, struct variable variables[OPTIONS])
@@ -242,6 +281,7 @@ static void read_variables(const char *infix, struct variable variables[OPTIONS]
 
 		snprintf(variable->name, sizeof(variable->name), PREFIX "%s%s", infix,
 			 options[option].name);
+		variable->warned = false;
 		variable->value = getenv(variable->name);
 		if (variable->value && !*variable->value)
 			variable->value = NULL;
@@ -292,19 +332,72 @@ static int set_file(const struct variable *variable, bool used, char **file)
 	return *file ? 0 : fail(EXIT_INTERNAL, "no memory");
 }
 
-static int endpoint__set(enum signal_kind kind, const struct variable all[OPTIONS],
-			 const struct variable own[OPTIONS], struct otlp_endpoint *endpoint)
+static bool is_grpc(const struct variable *protocol)
+{
+	return protocol->value && !strcasecmp(protocol->value, "grpc");
+}
+
+/* The first of the two that is good for the protocol, or NULL. */
+static const char *choose_endpoint(struct variable *own, struct variable *all, bool grpc)
+{
+	struct variable *both[] = {own, all};
+
+	for (int i = 0; i < 2; i++) {
+		if (!both[i]->value)
+			continue;
+		if (grpc || has_scheme(both[i]->value))
+			return both[i]->value;
+		if (!both[i]->warned)
+			warn("%s=%s is ignored: without http:// or https:// it is for grpc only",
+			     both[i]->name, both[i]->value);
+		both[i]->warned = true;
+	}
+	return NULL;
+}
+
+/*
+ * The scheme, else INSECURE, says whether TLS is used; a path means nothing to gRPC.
+ * Source: protocol/exporter.md.
+ */
+static char *grpc_url(const char *value, const struct variable *insecure, const char *method)
+{
+	bool bare = value && !has_scheme(value);
+	bool clear = insecure->value && !strcasecmp(insecure->value, "true");
+	size_t len = 0;
+	char *url;
+
+	value = value ?: DEFAULT_GRPC_ENDPOINT;
+	if (!bare)
+		len = strcspn(value, ":") + strlen("://");
+	len += strcspn(value + len, "/?#");
+	if (asprintf(&url, "%s%.*s/%s",
+		     !bare   ? ""
+		     : clear ? "http://"
+			     : "https://",
+		     (int)len, value, method) < 0)
+		return NULL;
+	return url;
+}
+
+static int endpoint__set(enum signal_kind kind, struct variable all[OPTIONS],
+			 struct variable own[OPTIONS], struct otlp_endpoint *endpoint)
 {
 	const struct variable *v[OPTIONS];
+	const char *chosen;
 	bool tls;
 	int code;
 
 	for (int option = 0; option < OPTIONS; option++)
 		v[option] = own[option].value ? &own[option] : &all[option];
 
-	endpoint->url = own[ENDPOINT].value
-				? strdup(own[ENDPOINT].value)
-				: join(all[ENDPOINT].value ?: DEFAULT_ENDPOINT, signals[kind].path);
+	endpoint->grpc = is_grpc(v[PROTOCOL]);
+	chosen = choose_endpoint(&own[ENDPOINT], &all[ENDPOINT], endpoint->grpc);
+	if (endpoint->grpc)
+		endpoint->url = grpc_url(chosen, v[INSECURE], signals[kind].method);
+	else if (chosen && chosen == own[ENDPOINT].value)
+		endpoint->url = strdup(chosen);
+	else
+		endpoint->url = join(chosen ?: DEFAULT_ENDPOINT, signals[kind].path);
 	endpoint->label = endpoint->url ? label_of(endpoint->url) : NULL;
 	if (!endpoint->label)
 		return fail(EXIT_INTERNAL, "no memory");
@@ -312,16 +405,8 @@ static int endpoint__set(enum signal_kind kind, const struct variable all[OPTION
 		v[TIMEOUT]->value ? strtol(v[TIMEOUT]->value, NULL, 10) : DEFAULT_TIMEOUT_MS;
 	endpoint->gzip = v[COMPRESSION]->value && !strcasecmp(v[COMPRESSION]->value, "gzip");
 	endpoint->json = v[PROTOCOL]->value && !strcasecmp(v[PROTOCOL]->value, "http/json");
-	endpoint->grpc = v[PROTOCOL]->value && !strcasecmp(v[PROTOCOL]->value, "grpc");
 	if (v[HEADERS]->value)
 		read_headers(NULL, v[HEADERS]->value, &endpoint->headers, &endpoint->n_headers);
-	/*
-	 * Metrics are what every exporter sends, those about itself at least. Another
-	 * signal's gRPC is no reason to send none: it is refused when it is to be sent.
-	 */
-	if (endpoint->grpc && kind == SIGNAL_METRICS)
-		return fail(EXIT_USAGE, "%s=%s: OTLP/gRPC is not built in yet: use http/protobuf",
-			    v[PROTOCOL]->name, v[PROTOCOL]->value);
 
 	tls = !strncasecmp(endpoint->url, "https:", 6);
 	code = set_file(v[CERTIFICATE], tls, &endpoint->certificate);

@@ -25,7 +25,7 @@ struct otlp_header {
  * struct otlp_endpoint - where and how one signal is sent
  * @url:                as it is given to the HTTP client
  * @label:              @url without user, password, query: for messages
- * @grpc:               OTLP/gRPC is asked for
+ * @grpc:               OTLP/gRPC is asked for: @url ends with the method's path
  * @json:               OTLP/JSON is asked for, else protobuf
  * @gzip:               request bodies are compressed
  * @timeout_ms:         of one request; 0: no limit
@@ -56,7 +56,8 @@ struct otlp_endpoint {
  * OTEL_EXPORTER_OTLP_X is for all signals, OTEL_EXPORTER_OTLP_METRICS_X (TRACES_,
  * LOGS_) for one and wins. PROFILES_ is ours by analogy: the specification has no
  * variables for that signal yet. X is ENDPOINT, PROTOCOL, HEADERS, COMPRESSION,
- * TIMEOUT, CERTIFICATE, CLIENT_KEY or CLIENT_CERTIFICATE.
+ * TIMEOUT, CERTIFICATE, CLIENT_KEY, CLIENT_CERTIFICATE or INSECURE (gRPC's endpoints
+ * without a scheme).
  *
  * An empty value is as good as none. A value that makes no sense gets a warning and
  * counts as not set. A certificate or key that cannot be read is an error instead

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Where encoded requests go: OTLP/HTTP, a file, stdout. */
+/* Where encoded requests go: OTLP over HTTP or gRPC, a file, stdout. */
 #ifndef OTELBPF_OUTPUT_H
 #define OTELBPF_OUTPUT_H
 
@@ -39,7 +39,7 @@ struct output;
 
 /**
  * output__open - open a destination
- * @spec:   "otlp" (OTLP/HTTP as the OTEL_EXPORTER_OTLP_* variables say),
+ * @spec:   "otlp" (OTLP/HTTP or OTLP/gRPC as the OTEL_EXPORTER_OTLP_* variables say),
  *          "file:PATH", "stdout"
  * @format: "protobuf", "json" or NULL: for otlp NULL is what the environment says;
  *          for file and stdout NULL is json (JSON lines, one request a line);
