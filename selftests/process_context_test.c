@@ -18,6 +18,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -846,6 +847,7 @@ static void publish_userfault(const struct context *context)
 static void *serve_file(void)
 {
 	static char buffer[1 << 17];
+	struct stat st;
 	char options[128];
 	int fd = open("/dev/fuse", O_RDWR), file;
 	void *at;
@@ -904,6 +906,9 @@ static void *serve_file(void)
 	}
 	close(fd);
 	file = open("/tmp/otelbpf-fuse-file", O_RDONLY);
+	/* The kernel asks for the size only now. */
+	if (file < 0 || fstat(file, &st) || !st.st_size)
+		_exit(77);
 	at = file < 0 ? MAP_FAILED : mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, file, 0);
 	return at == MAP_FAILED ? NULL : at;
 }
