@@ -66,8 +66,8 @@ static ssize_t receive_packet(int sock, struct packet *packet, int *fd)
 static void __attribute__((noreturn)) child(int sock, aside_work *work, pid_t parent)
 {
 	static struct packet in, out; /* the child's own: nothing of this runs in the parent */
+	int fd, came;
 	sigset_t none;
-	int fd;
 
 	/* Only what is async-signal-safe: other threads of the parent may have held locks. */
 	for (int sig = 1; sig < NSIG; sig++)
@@ -86,12 +86,15 @@ static void __attribute__((noreturn)) child(int sock, aside_work *work, pid_t pa
 
 		if (len < (ssize_t)sizeof(in.result))
 			_exit(0);
-		fd = -1;
+		came = fd;
 		out.result = work(in.bytes, len - sizeof(in.result), out.bytes, &fd);
-		if (send_packet(CHILD_SOCKET, &out, out.result > 0 ? out.result : 0, fd) < 0)
+		if (send_packet(CHILD_SOCKET, &out, out.result > 0 ? out.result : 0,
+				fd == came ? -1 : fd) < 0)
 			_exit(1);
 		if (fd >= 0)
 			close(fd);
+		if (came >= 0 && came != fd)
+			close(came);
 	}
 }
 
@@ -180,8 +183,8 @@ ssize_t aside__ask(struct aside *aside, const void *request, size_t len, void *r
 		   int ms)
 {
 	static __thread struct packet packet;
+	int err, came, with = fd ? *fd : -1;
 	ssize_t got;
-	int err, came;
 
 	if (fd)
 		*fd = -1;
@@ -194,7 +197,7 @@ ssize_t aside__ask(struct aside *aside, const void *request, size_t len, void *r
 	}
 	packet.result = 0;
 	memcpy(packet.bytes, request, len);
-	if (send_packet(aside->fd, &packet, len, -1) < 0)
+	if (send_packet(aside->fd, &packet, len, with) < 0)
 		err = -errno;
 	else
 		err = wait_for(aside->fd, ms);

@@ -18,7 +18,8 @@
  * typedef aside_work - what the child does; only what is async-signal-safe
  * @request: of @len bytes
  * @reply:   to be filled, room for ASIDE_REPLY_MAX bytes
- * @fd:      set to a descriptor to be handed over, closed after that; -1 else
+ * @fd:      the descriptor that came with the request, or -1; it is closed afterwards. May be
+ *           set to another, which is handed over with the reply and closed
  *
  * Return: length of the reply, or -errno.
  */
@@ -44,7 +45,8 @@ struct aside {
  * @request: at most ASIDE_REQUEST_MAX bytes
  * @len:     its length
  * @reply:   at least ASIDE_REPLY_MAX bytes
- * @fd:      set to the descriptor that came with the reply, or -1; NULL: none is wanted
+ * @fd:      a descriptor to go with the request, or -1; it stays the caller's. Set to what
+ *           came with the reply, or -1. NULL: neither
  * @ms:      how long to wait
  *
  * Return: what @aside->work returned; -ETIMEDOUT; -EBUSY when ASIDE_STUCK_MAX children are
