@@ -5,18 +5,14 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/fuse.h>
 #include <linux/userfaultfd.h>
-#include <sched.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -24,6 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "fuse_server.h"
 #include "ktap.h"
 #include "otlp/attr.h"
 #include "otlp/fields.h"
@@ -843,83 +840,31 @@ static void publish_userfault(const struct context *context)
 	publish(&mine);
 }
 
-/* A FUSE file system whose server takes requests and answers none after the first few. */
-static void *serve_file(void)
+static void *map_unread(void)
 {
-	static char buffer[1 << 17];
+	static const char bytes[65536];
 	struct stat st;
-	char options[128];
-	int fd = open("/dev/fuse", O_RDWR), file;
 	void *at;
+	int fd;
 
-	if (fd < 0 || unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
-		_exit(77);
-	snprintf(options, sizeof(options), "fd=%d,rootmode=100000,user_id=0,group_id=0", fd);
 	close(open("/tmp/otelbpf-fuse-file", O_CREAT | O_RDWR, 0600));
-	if (mount("fuse", "/tmp/otelbpf-fuse-file", "fuse", 0, options))
+	if (fuse_server__start("/tmp/otelbpf-fuse-file", bytes, sizeof(bytes), FUSE_NEVER_READS))
 		_exit(77);
-	if (!fork()) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		/* The root is a file: init, open and getattr are answered, read never is. */
-		for (;;) {
-			struct fuse_in_header *in = (void *)buffer;
-			struct {
-				struct fuse_out_header head;
-				union {
-					struct fuse_init_out init;
-					struct fuse_attr_out attr;
-					struct fuse_open_out open;
-				};
-			} out = {0};
-			ssize_t n = read(fd, buffer, sizeof(buffer));
-
-			if (n < (ssize_t)sizeof(*in))
-				_exit(0);
-			out.head.unique = in->unique;
-			out.head.len = sizeof(out.head);
-			switch (in->opcode) {
-			case FUSE_INIT:
-				out.init.major = FUSE_KERNEL_VERSION;
-				out.init.minor = FUSE_KERNEL_MINOR_VERSION;
-				out.init.max_write = 4096;
-				out.head.len += sizeof(out.init);
-				break;
-			case FUSE_GETATTR:
-				out.attr.attr.ino = 1;
-				out.attr.attr.mode = S_IFREG | 0600;
-				out.attr.attr.size = 65536;
-				out.attr.attr.nlink = 1;
-				out.attr.attr_valid = 3600;
-				out.head.len += sizeof(out.attr);
-				break;
-			case FUSE_OPEN:
-				out.head.len += sizeof(out.open);
-				break;
-			case FUSE_READ:
-			case FUSE_FORGET:
-			case FUSE_INTERRUPT:
-				continue;
-			}
-			if (write(fd, &out, out.head.len) < 0)
-				continue;
-		}
-	}
-	close(fd);
-	file = open("/tmp/otelbpf-fuse-file", O_RDONLY);
+	fd = open("/tmp/otelbpf-fuse-file", O_RDONLY);
 	/* The kernel asks for the size only now. */
-	if (file < 0 || fstat(file, &st) || !st.st_size)
+	if (fd < 0 || fstat(fd, &st) || !st.st_size)
 		_exit(77);
-	at = file < 0 ? MAP_FAILED : mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, file, 0);
-	return at == MAP_FAILED ? NULL : at;
+	at = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (at == MAP_FAILED)
+		_exit(77);
+	return at;
 }
 
 static void publish_fuse(const struct context *context)
 {
 	struct context mine = *context;
 
-	mine.pointer = (uintptr_t)serve_file();
-	if (!mine.pointer)
-		_exit(77);
+	mine.pointer = (uintptr_t)map_unread();
 	mine.size = 100;
 	publish(&mine);
 }
