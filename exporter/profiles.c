@@ -687,10 +687,20 @@ static int add_file_frame(struct profiles *profiles, struct profile_set *set,
 		.build_id = file->build_id_len ? file->build_id : NULL,
 		.build_id_len = file->build_id_len,
 	};
+	const struct symbols_ids *ids = NULL;
 	int n = 0;
 
-	if (profiles->symbols)
+	if (profiles->symbols) {
 		n = symbols__file(profiles->symbols, file, offset - !leaf, symbols, SYMBOLS_MAX);
+		ids = symbols__ids(profiles->symbols, file);
+	}
+	if (ids && ids->has_htlhash)
+		mapping.htlhash = ids->htlhash;
+	if (ids)
+		mapping.go_build_id = ids->go;
+	/* Of a frame with a build id only the process's program is known, not its libraries. */
+	if (ids && ids->path)
+		mapping.path = ids->path;
 	return add_location(set, file->build_id_len || file->path ? &mapping : NULL, offset,
 			    "native", symbols, n);
 }

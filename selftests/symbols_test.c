@@ -927,6 +927,62 @@ TEST(links_stay_in_the_container)
 	remove_dir();
 }
 
+/* --- what a file is known by ----------------------------------------------------- */
+
+TEST(identities)
+{
+	static const char note[] =
+		"__asm__(\".pushsection .note.go.buildid,\\\"a\\\",@note\\n"
+		".balign 4\\n.long 4, 19, 4\\n.asciz \\\"Go\\\\0\\\"\\n"
+		".ascii \\\"abc_D/efg/hi-j/klmn\\\"\\n.balign 4\\n.popsection\");\n"
+		"#include \"sample.c\"\n";
+	const struct symbols_ids *ids;
+	struct symbols *symbols;
+	struct symbols_file file;
+	char path[PATH_MAX], command[PATH_MAX + 512], want[64] = "", got[64];
+	__u64 offset;
+	FILE *pipe_file;
+
+	NEED("cc");
+	NEED("sha256sum");
+	setup();
+	put("go.c", note, sizeof(note) - 1);
+	ASSERT_EQ(sh("cc -O2 -g -Wl,--build-id go.c -o sample"), 0);
+	start("sample", NULL);
+	symbols = make(false);
+	remember(symbols, "sample_local", &file, &offset, path);
+	ids = symbols__ids(symbols, &file);
+	ASSERT_TRUE(ids && ids->has_htlhash);
+	EXPECT_STREQ(ids->go, "abc_D/efg/hi-j/klmn");
+	EXPECT_STREQ(ids->path, path);
+	/* As anybody else would compute it. */
+	snprintf(command, sizeof(command),
+		 "cd %s && { head -c 4096 sample; tail -c 4096 sample; "
+		 "printf %%016x $(stat -c %%s sample) | sed 's/../\\\\x&/g' | xargs -0 printf; } | "
+		 "sha256sum | head -c 32",
+		 dir);
+	pipe_file = popen(command, "r");
+	ASSERT_TRUE(pipe_file && fgets(want, sizeof(want), pipe_file));
+	pclose(pipe_file);
+	for (int i = 0; i < HTLHASH_SIZE; i++)
+		snprintf(got + 2 * i, 3, "%02x", ids->htlhash[i]);
+	EXPECT_STREQ(got, want);
+	/* It is known as long as it was found once. */
+	stop();
+	symbols__trim(symbols);
+	ASSERT_EQ(sh("rm sample"), 0);
+	ids = symbols__ids(symbols, &file);
+	ASSERT_TRUE(ids);
+	EXPECT_TRUE(ids->has_htlhash);
+	EXPECT_STREQ(ids->go, "abc_D/efg/hi-j/klmn");
+	symbols__free(symbols);
+	/* And not at all when it never was. */
+	symbols = make(false);
+	EXPECT_TRUE(!symbols__ids(symbols, &file));
+	symbols__free(symbols);
+	remove_dir();
+}
+
 /* --- file systems that do not answer ------------------------------------------------ */
 
 static __s64 now_ms(void)
