@@ -17,6 +17,7 @@
 #include "otlp/attr.h"
 #include "otlp/fields.h"
 #include "pins.h"
+#include "process_resource.h"
 #include "tagged.h"
 
 #define ATTRS_MAX 8
@@ -63,6 +64,7 @@ struct done {
 struct profiles {
 	const char *pin_dir;
 	struct symbols *symbols;
+	struct process_resources *processes;
 	bool cleaned; /* what an exporter that was killed left of acknowledged windows */
 	struct done *done;
 	int n_done;
@@ -84,6 +86,11 @@ struct profiles *profiles__new(const char *pin_dir, struct symbols *symbols)
 	if (profiles) {
 		profiles->pin_dir = pin_dir;
 		profiles->symbols = symbols;
+		profiles->processes = process_resources__new();
+		if (!profiles->processes) {
+			free(profiles);
+			return NULL;
+		}
 	}
 	return profiles;
 }
@@ -122,6 +129,7 @@ void profiles__free(struct profiles *profiles)
 		return;
 	forget_done(profiles);
 	forget_window(profiles);
+	process_resources__free(profiles->processes);
 	free(profiles);
 }
 
@@ -581,26 +589,6 @@ static void read_process(const struct probe *probe, struct process *process,
 					OTEL_PATH_NAME, info->path[i]);
 }
 
-static void service_name(struct pb *resource, __u32 pid)
-{
-	char path[64], *line = NULL;
-	size_t room = 0;
-	ssize_t len;
-	FILE *file;
-
-	snprintf(path, sizeof(path), "/proc/%u/environ", pid);
-	file = fopen(path, "re");
-	while (file && (len = getdelim(&line, &room, '\0', file)) > 0)
-		if (!strncmp(line, "OTEL_SERVICE_NAME=", 18) && line[18]) {
-			attr__string(resource, RESOURCE_ATTRIBUTES, "service.name", line + 18,
-				     strlen(line + 18));
-			break;
-		}
-	free(line);
-	if (file)
-		fclose(file);
-}
-
 static void mix_id(__u8 id[16], const __u64 *words, int n)
 {
 	__u64 hash[2] = {0x9e3779b97f4a7c15ULL, 0xbf58476d1ce4e5b9ULL};
@@ -614,7 +602,8 @@ static void mix_id(__u8 id[16], const __u64 *words, int n)
 }
 
 /* The profile id says which window of which process this is, so that sent again it is the same. */
-static int open_profile(struct probe *probe, struct resources *resources, struct process *process,
+static int open_profile(struct probe *probe, struct resources *resources,
+			struct process_resources *processes, struct process *process,
 			struct profile_set *set, __u64 end_ns)
 {
 	__u64 words[] = {probe->meta.load_boottime_ns, probe->meta.load_realtime_ns, probe->closed,
@@ -642,7 +631,7 @@ static int open_profile(struct probe *probe, struct resources *resources, struct
 	if (process->path[0])
 		attr__string(&resource, RESOURCE_ATTRIBUTES, "process.executable.path",
 			     process->path, strlen(process->path));
-	service_name(&resource, process->id.pid);
+	process_resources__add(processes, &process->id, process->path, &resource);
 	snprintf(scope, sizeof(scope), "otelbpf/%s", probe->name);
 	desc = (struct profile_desc){
 		.resource = &resource,
@@ -698,10 +687,20 @@ static int add_file_frame(struct profiles *profiles, struct profile_set *set,
 		.build_id = file->build_id_len ? file->build_id : NULL,
 		.build_id_len = file->build_id_len,
 	};
+	const struct symbols_ids *ids = NULL;
 	int n = 0;
 
-	if (profiles->symbols)
+	if (profiles->symbols) {
 		n = symbols__file(profiles->symbols, file, offset - !leaf, symbols, SYMBOLS_MAX);
+		ids = symbols__ids(profiles->symbols, file);
+	}
+	if (ids && ids->has_htlhash)
+		mapping.htlhash = ids->htlhash;
+	if (ids)
+		mapping.go_build_id = ids->go;
+	/* Of a frame with a build id only the process's program is known, not its libraries. */
+	if (ids && ids->path)
+		mapping.path = ids->path;
 	return add_location(set, file->build_id_len || file->path ? &mapping : NULL, offset,
 			    "native", symbols, n);
 }
@@ -834,7 +833,8 @@ static int build(struct profiles *profiles, struct probe *probe, struct resource
 		if (process.profile < 0 ||
 		    memcmp(&process.id, key + process_at, sizeof(process.id))) {
 			memcpy(&process.id, key + process_at, sizeof(process.id));
-			process.profile = open_profile(probe, resources, &process, set, end_ns);
+			process.profile = open_profile(probe, resources, profiles->processes,
+						       &process, set, end_ns);
 			if (process.profile < 0)
 				return process.profile;
 		}
@@ -914,6 +914,7 @@ int profiles__read(struct profiles *profiles, struct resources *resources, struc
 	forget_window(profiles);
 	if (profiles->symbols && count)
 		symbols__trim(profiles->symbols);
+	process_resources__next_export(profiles->processes);
 	profiles->cleaned |= owner && !err;
 	return n < 0 ? n : err == -ENOMEM ? err : count;
 }

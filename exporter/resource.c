@@ -62,13 +62,7 @@ static char *trim(char *text)
 	return text;
 }
 
-struct setting {
-	char *key;
-	char *value;
-};
-
-/* "key=value,key=value" into @out; -1 if any of it is malformed: then none of it counts. */
-static int parse_attributes(char *text, struct setting *out, int max)
+int resource__parse_attributes(char *text, struct resource_setting *out, int max)
 {
 	char *save, *pair;
 	int n = 0;
@@ -91,6 +85,14 @@ static int parse_attributes(char *text, struct setting *out, int max)
 	return n;
 }
 
+void resource__free_attributes(struct resource_setting *settings, int n)
+{
+	for (int i = 0; i < n; i++) {
+		free(settings[i].key);
+		free(settings[i].value);
+	}
+}
+
 static void read_line(const char *path, char *line, int size)
 {
 	FILE *file = fopen(path, "re");
@@ -106,7 +108,7 @@ static void read_line(const char *path, char *line, int size)
 
 #define SETTINGS_MAX 128
 
-static void set(struct setting *settings, int *n, const char *key, char *value)
+static void set(struct resource_setting *settings, int *n, const char *key, char *value)
 {
 	for (int i = 0; i < *n; i++)
 		if (!strcmp(settings[i].key, key)) {
@@ -114,13 +116,13 @@ static void set(struct setting *settings, int *n, const char *key, char *value)
 			return;
 		}
 	if (*n < SETTINGS_MAX)
-		settings[(*n)++] = (struct setting){(char *)key, value};
+		settings[(*n)++] = (struct resource_setting){(char *)key, value};
 }
 
 /* What is detected, then OTEL_RESOURCE_ATTRIBUTES, then OTEL_SERVICE_NAME: the later wins. */
 static int encode_host(struct pb *pb, const char *attributes, const char *service_name)
 {
-	struct setting settings[SETTINGS_MAX] = {0}, given[SETTINGS_MAX - 8] = {0};
+	struct resource_setting settings[SETTINGS_MAX] = {0}, given[SETTINGS_MAX - 8] = {0};
 	char name[HOST_NAME_MAX + 1] = "", id[64];
 	char *text = attributes ? strdup(attributes) : NULL;
 	struct utsname uts;
@@ -139,7 +141,7 @@ static int encode_host(struct pb *pb, const char *attributes, const char *servic
 					      : uts.machine);
 	set(settings, &n, "os.type", (char *)"linux");
 	if (text) {
-		n_given = parse_attributes(text, given, SETTINGS_MAX - 8);
+		n_given = resource__parse_attributes(text, given, SETTINGS_MAX - 8);
 		if (n_given < 0)
 			warn("OTEL_RESOURCE_ATTRIBUTES is ignored: key=value,key=value is "
 			     "expected, "
@@ -152,10 +154,7 @@ static int encode_host(struct pb *pb, const char *attributes, const char *servic
 	for (int i = 0; i < n; i++)
 		attr__string(pb, RESOURCE_ATTRIBUTES, settings[i].key, settings[i].value,
 			     strlen(settings[i].value));
-	for (int i = 0; i < SETTINGS_MAX - 8; i++) {
-		free(given[i].key);
-		free(given[i].value);
-	}
+	resource__free_attributes(given, SETTINGS_MAX - 8);
 	free(text);
 	return pb->failed ? -ENOMEM : 0;
 }

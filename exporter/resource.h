@@ -10,6 +10,22 @@
 
 #define RESOURCE_HOST 0 /* index of the Resource that names only the host */
 
+/** struct resource_setting - an attribute of OTEL_RESOURCE_ATTRIBUTES; both to be freed */
+struct resource_setting {
+	char *key;
+	char *value;
+};
+
+/**
+ * resource__parse_attributes - parse what OTEL_RESOURCE_ATTRIBUTES holds
+ * @text: "key=value,key=value", with %XX for what is not plain text; written to
+ * @out:  zeroed room for @max; to be freed, whatever is returned
+ *
+ * Return: how many; -1 if any of it is malformed: then none of it counts.
+ */
+int resource__parse_attributes(char *text, struct resource_setting *out, int max);
+void resource__free_attributes(struct resource_setting *settings, int n);
+
 /** struct resources - the Resources known so far, by index. Opaque. */
 struct resources;
 

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -598,6 +599,73 @@ TEST_TIMEOUT(dictionary_is_sound, 60)
 }
 
 /* One process id, one window, two programs: two profiles with two ids. */
+static bool has_htlhash(struct json_object *dictionary, struct json_object *mapping)
+{
+	struct json_object *index;
+
+	for_each_of(index, get(mapping, "attributeIndices"))
+	{
+		struct json_object *attribute = json_object_array_get_idx(
+			get(dictionary, "attributeTable"), json_object_get_int(index));
+		const char *key = text_at(dictionary, otlp_json__u64(attribute, "keyStrindex"));
+
+		if (key && !strcmp(key, "process.executable.build_id.htlhash"))
+			return true;
+	}
+	return false;
+}
+
+/* Counts the profiles of hot that say whose they are. */
+static void check_service(struct json_object *dictionary, struct json_object *resource,
+			  struct json_object *profile, void *ctx)
+{
+	const char *name = attr(dictionary, resource, "process.executable.name");
+	struct json_object *mapping;
+	bool own = false;
+
+	(void)profile;
+	if (!name || strcmp(name, "hot"))
+		return;
+	EXPECT_STREQ(attr(dictionary, resource, "service.name"), "oven");
+	EXPECT_STREQ(attr(dictionary, resource, "deployment.environment.name"), "a kitchen");
+	EXPECT_STRNE(attr(dictionary, resource, "process.pid"), "1");
+	for_each_of(mapping, get(dictionary, "mappingTable"))
+	{
+		const char *file = text_at(dictionary, otlp_json__u64(mapping, "filenameStrindex"));
+		size_t len = file ? strlen(file) : 0;
+
+		if (len > 4 && !strcmp(file + len - 4, "/hot"))
+			own |= has_htlhash(dictionary, mapping);
+	}
+	EXPECT_TRUE(own);
+	++*(int *)ctx;
+}
+
+TEST_TIMEOUT(processes_say_who_they_are, 60)
+{
+	_cleanup_live_ struct live *live = live__begin();
+	struct hot hot;
+	int found = 0;
+
+	load(live);
+	setenv("OTEL_SERVICE_NAME", "oven", 1);
+	setenv("OTEL_RESOURCE_ATTRIBUTES",
+	       "service.name=x,deployment.environment.name=a%20kitchen,process.pid=1", 1);
+	hot__start(&hot, live, "30000", NULL);
+	unsetenv("OTEL_SERVICE_NAME");
+	unsetenv("OTEL_RESOURCE_ATTRIBUTES");
+	/* Nothing is consumed: what is not there yet will be the next time. */
+	while (!found && !waitpid(hot.pid, NULL, WNOHANG)) {
+		_cleanup_json_ struct json_object *requests = live__export_file(live);
+
+		for_each_profile(requests, check_service, &found);
+	}
+	/* Two, if the very execve(2) was sampled. */
+	EXPECT_GE(found, 1);
+	kill(hot.pid, SIGKILL);
+	waitpid(hot.pid, NULL, 0);
+}
+
 TEST_TIMEOUT(execve_begins_another_profile, 60)
 {
 	_cleanup_live_ struct live *live = live__begin();

@@ -76,8 +76,11 @@ static struct profile_desc off_cpu(const struct pb *resource)
 static int mapping(struct profile_set *set, const char *path, __u8 id)
 {
 	const __u8 build_id[20] = {id, 0xab}, htlhash[16] = {id, 0xcd};
-	struct profile_mapping m = {
-		.path = path, .build_id = build_id, .build_id_len = 20, .htlhash = htlhash};
+	struct profile_mapping m = {.path = path,
+				    .build_id = build_id,
+				    .build_id_len = 20,
+				    .htlhash = htlhash,
+				    .go_build_id = "go/build/id/x"};
 
 	return profile_set__mapping(set, &m);
 }
@@ -399,17 +402,20 @@ TEST(otlp_content)
 		}
 		map = at(get(dict, "mappingTable"), number(loc, "mappingIndex"));
 		attrs = get(map, "attributeIndices");
-		ASSERT_EQ(length(attrs), 2);
-		for (int k = 0; k < 2; k++) {
+		ASSERT_EQ(length(attrs), 3);
+		for (int k = 0; k < 3; k++) {
 			struct json_object *attr =
 				at(get(dict, "attributeTable"), json_object_get_int(at(attrs, k)));
 
 			EXPECT_STREQ(string(root, number(attr, "keyStrindex")),
-				     k ? "process.executable.build_id.htlhash"
-				       : "process.executable.build_id.gnu");
+				     k == 2 ? "process.executable.build_id.go"
+				     : k    ? "process.executable.build_id.htlhash"
+					    : "process.executable.build_id.gnu");
 			EXPECT_EQ(strlen(json_object_get_string(
 					  get(get(attr, "value"), "stringValue"))),
-				  k ? 32 : 40);
+				  k == 2 ? 13
+				  : k	 ? 32
+					 : 40);
 		}
 	}
 	EXPECT_EQ(length(get(sample, "attributeIndices")), 2);
@@ -1009,10 +1015,12 @@ TEST_TIMEOUT(random_input, 120)
 								 (__s64)rng(5) - 2};
 			switch (rng(8)) {
 			case 0:
-				profile_set__mapping(set, &(struct profile_mapping){
-								  random_text(texts[0]), bytes,
-								  rng(70), rng(2) ? bytes : NULL,
-								  rng(3), rng(4), rng(2)});
+				profile_set__mapping(set,
+						     &(struct profile_mapping){
+							     random_text(texts[0]), bytes, rng(70),
+							     rng(2) ? bytes : NULL,
+							     rng(2) ? random_text(texts[1]) : NULL,
+							     rng(3), rng(4), rng(2)});
 				break;
 			case 1:
 				profile_set__location(set, list[0], rng(20), random_text(texts[7]),

@@ -19,8 +19,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "fuse_server.h"
 #include "ktap.h"
 #include "symbols/demangle.h"
+#include "symbols/open.h"
 #include "symbols/symbols.h"
 
 static const char c_source[] =
@@ -922,6 +924,243 @@ TEST(links_stay_in_the_container)
 	EXPECT_STREQ(symbol.name, "sample_local");
 	kill(pid, SIGKILL);
 	symbols__free(symbols);
+	remove_dir();
+}
+
+/* --- what a file is known by ----------------------------------------------------- */
+
+TEST(identities)
+{
+	static const char note[] =
+		"__asm__(\".pushsection .note.go.buildid,\\\"a\\\",@note\\n"
+		".balign 4\\n.long 4, 19, 4\\n.asciz \\\"Go\\\\0\\\"\\n"
+		".ascii \\\"abc_D/efg/hi-j/klmn\\\"\\n.balign 4\\n.popsection\");\n"
+		"#include \"sample.c\"\n";
+	const struct symbols_ids *ids;
+	struct symbols *symbols;
+	struct symbols_file file;
+	char path[PATH_MAX], command[PATH_MAX + 512], want[64] = "", got[64];
+	__u64 offset;
+	FILE *pipe_file;
+
+	NEED("cc");
+	NEED("sha256sum");
+	setup();
+	put("go.c", note, sizeof(note) - 1);
+	ASSERT_EQ(sh("cc -O2 -g -Wl,--build-id go.c -o sample"), 0);
+	start("sample", NULL);
+	symbols = make(false);
+	remember(symbols, "sample_local", &file, &offset, path);
+	ids = symbols__ids(symbols, &file);
+	ASSERT_TRUE(ids && ids->has_htlhash);
+	EXPECT_STREQ(ids->go, "abc_D/efg/hi-j/klmn");
+	EXPECT_STREQ(ids->path, path);
+	/* As anybody else would compute it. */
+	snprintf(command, sizeof(command),
+		 "cd %s && { head -c 4096 sample; tail -c 4096 sample; "
+		 "printf %%016x $(stat -c %%s sample) | sed 's/../\\\\x&/g' | xargs -0 printf; } | "
+		 "sha256sum | head -c 32",
+		 dir);
+	pipe_file = popen(command, "r");
+	ASSERT_TRUE(pipe_file && fgets(want, sizeof(want), pipe_file));
+	pclose(pipe_file);
+	for (int i = 0; i < HTLHASH_SIZE; i++)
+		snprintf(got + 2 * i, 3, "%02x", ids->htlhash[i]);
+	EXPECT_STREQ(got, want);
+	/* It is known as long as it was found once. */
+	stop();
+	symbols__trim(symbols);
+	ASSERT_EQ(sh("rm sample"), 0);
+	ids = symbols__ids(symbols, &file);
+	ASSERT_TRUE(ids);
+	EXPECT_TRUE(ids->has_htlhash);
+	EXPECT_STREQ(ids->go, "abc_D/efg/hi-j/klmn");
+	symbols__free(symbols);
+	/* And not at all when it never was. */
+	symbols = make(false);
+	EXPECT_TRUE(!symbols__ids(symbols, &file));
+	symbols__free(symbols);
+	remove_dir();
+}
+
+/* --- file systems that do not answer ------------------------------------------------ */
+
+static __s64 now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+}
+
+/* A process that has @at, a file system in user space, among its mounts, and maps its file. */
+static pid_t start_above_fuse(const char *at, const void *bytes, size_t size,
+			      enum fuse_silence silence, __u64 *mapped)
+{
+	int fds[2];
+	pid_t pid;
+
+	*mapped = 0;
+	ASSERT_EQ(pipe(fds), 0);
+	pid = fork();
+	if (!pid) {
+		void *to = MAP_FAILED;
+		struct stat st;
+		int fd;
+
+		close(fds[0]);
+		if (fuse_server__start(at, bytes, size, silence))
+			_exit(1);
+		fd = bytes ? open(at, O_RDONLY) : -1;
+		if (fd >= 0 && !fstat(fd, &st))
+			to = mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0);
+		*mapped = to == MAP_FAILED ? 0 : (uintptr_t)to;
+		if (write(fds[1], mapped, sizeof(*mapped)) != sizeof(*mapped))
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	close(fds[1]);
+	if (read(fds[0], mapped, sizeof(*mapped)) != sizeof(*mapped)) {
+		remove_dir();
+		SKIP("no file system in user space here");
+	}
+	close(fds[0]);
+	return pid;
+}
+
+static char *read_all(const char *name, size_t *size)
+{
+	char path[PATH_MAX + 64], *bytes;
+	struct stat st;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	file = fopen(path, "r");
+	ASSERT_TRUE(file && !fstat(fileno(file), &st));
+	bytes = malloc(st.st_size);
+	*size = fread(bytes, 1, st.st_size, file);
+	ASSERT_EQ(*size, (size_t)st.st_size);
+	fclose(file);
+	return bytes;
+}
+
+/* The sample as a file that a server in user space has; sample_local is looked for in it. */
+static int look_above_fuse(enum fuse_silence silence, __s64 *took, bool by_mapping)
+{
+	struct symbols *symbols;
+	struct symbols_file file;
+	struct symbol symbol = {0};
+	char path[PATH_MAX], at[PATH_MAX + 16], *bytes;
+	__u64 offset, mapped, ignored;
+	size_t size;
+	pid_t pid;
+	int n = 0;
+
+	if (geteuid())
+		SKIP("not root");
+	NEED("cc");
+	setup();
+	ASSERT_EQ(sh("cc -O2 -Wl,--build-id sample.c -o sample"), 0);
+	start("sample", NULL);
+	symbols = make(false);
+	remember(symbols, "sample_local", &file, &offset, path);
+	symbols__trim(symbols);
+	stop();
+	bytes = read_all("sample", &size);
+	ASSERT_EQ(sh("rm sample; touch program"), 0);
+	snprintf(at, sizeof(at), "%s/program", dir);
+	pid = start_above_fuse(at, bytes, size, silence, &mapped);
+	*took = now_ms();
+	if (by_mapping) {
+		struct symbols_file found;
+
+		if (silence == FUSE_ANSWERS)
+			ASSERT_NE(mapped, 0);
+		/* Which build id it has cannot be said when it is not to be read. */
+		if (mapped && symbols__mapping(symbols, pid, mapped, &found, &ignored)) {
+			EXPECT_EQ(!!found.build_id_len, silence == FUSE_ANSWERS);
+			n = symbols__file(symbols, &found, offset, &symbol, 1);
+		}
+	} else {
+		file.pid = pid;
+		file.path = at;
+		n = symbols__file(symbols, &file, offset, &symbol, 1);
+	}
+	if (n)
+		EXPECT_STREQ(symbol.name, "sample_local");
+	*took = now_ms() - *took;
+	/* Nor does it hold up what is all right. */
+	symbols__trim(symbols);
+	sample_pid = getpid();
+	EXPECT_EQ(symbols__mapping(symbols, getpid(), (__u64)(uintptr_t)printf, &file, &offset), 1);
+	EXPECT_EQ(symbols__file(symbols, &file, offset, &symbol, 1), 1);
+	symbols__free(symbols);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	free(bytes);
+	remove_dir();
+	printf("# %lld ms\n", (long long)*took);
+	return n;
+}
+
+#define PATIENCE_MS (OPEN_WAIT_MS * OPEN_TIMEOUTS_MAX + 2000)
+
+TEST(fuse_that_answers)
+{
+	__s64 took;
+
+	EXPECT_EQ(look_above_fuse(FUSE_ANSWERS, &took, false), 1);
+	EXPECT_EQ(look_above_fuse(FUSE_ANSWERS, &took, true), 1);
+}
+
+TEST(fuse_that_never_reads)
+{
+	__s64 took;
+
+	EXPECT_EQ(look_above_fuse(FUSE_NEVER_READS, &took, false), 0);
+	EXPECT_GE(took, OPEN_WAIT_MS - 1);
+	EXPECT_LT(took, PATIENCE_MS);
+	EXPECT_EQ(look_above_fuse(FUSE_NEVER_READS, &took, true), 0);
+	EXPECT_LT(took, PATIENCE_MS);
+}
+
+/* The way to the file leads through a directory that does not answer; so does /tmp. */
+TEST(fuse_on_the_way)
+{
+	struct symbols_file file = {.build_id = {1}, .build_id_len = 20};
+	char at[PATH_MAX + 16], path[PATH_MAX + 64];
+	struct symbols *symbols;
+	struct symbol symbol;
+	__u64 mapped;
+	__s64 began;
+	pid_t pid;
+
+	if (geteuid())
+		SKIP("not root");
+	setup();
+	ASSERT_EQ(sh("mkdir silent"), 0);
+	snprintf(at, sizeof(at), "%s/silent", dir);
+	snprintf(path, sizeof(path), "%s/silent/program", dir);
+	pid = start_above_fuse(at, NULL, 0, FUSE_NEVER_ANSWERS, &mapped);
+	symbols = make(false);
+	file.pid = pid;
+	file.path = path;
+	began = now_ms();
+	EXPECT_EQ(symbols__file(symbols, &file, 4096, &symbol, 1), 0);
+	EXPECT_GE(now_ms() - began, OPEN_WAIT_MS - 1);
+	EXPECT_LT(now_ms() - began, PATIENCE_MS);
+	symbols__trim(symbols);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+
+	pid = start_above_fuse("/tmp", NULL, 0, FUSE_NEVER_ANSWERS, &mapped);
+	began = now_ms();
+	EXPECT_EQ(symbols__jit(symbols, pid, 0x7f0000001000, &symbol), 0);
+	EXPECT_LT(now_ms() - began, PATIENCE_MS);
+	symbols__free(symbols);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
 	remove_dir();
 }
 

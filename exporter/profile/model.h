@@ -25,7 +25,7 @@ struct mapping_value {
 	int path;
 	int gnu;     /* attribute */
 	int htlhash; /* attribute */
-	__u32 zero;
+	int go;	     /* attribute */
 };
 
 struct function_value {

@@ -85,6 +85,7 @@ static void live__settle(struct live *live, const struct profile_set *set)
 		live->index[TABLE_TEXTS][mapping->path] = 1;
 		mark_attribute(live, set, mapping->gnu);
 		mark_attribute(live, set, mapping->htlhash);
+		mark_attribute(live, set, mapping->go);
 	}
 	for (__u32 i = 1; i < set->tables[TABLE_FUNCTIONS].n; i++) {
 		const struct function_value *function = FUNCTION_AT(set, i);
@@ -181,7 +182,7 @@ static void put_mapping(struct pb *pb, const struct profile_set *set, const stru
 			int index)
 {
 	const struct mapping_value *mapping = MAPPING_AT(set, index);
-	int attrs[2], n = 0;
+	int attrs[3], n = 0;
 
 	put_int(pb, MAPPING_MEMORY_START, mapping->start);
 	put_int(pb, MAPPING_MEMORY_LIMIT, mapping->limit);
@@ -191,6 +192,8 @@ static void put_mapping(struct pb *pb, const struct profile_set *set, const stru
 		attrs[n++] = mapping->gnu;
 	if (mapping->htlhash)
 		attrs[n++] = mapping->htlhash;
+	if (mapping->go)
+		attrs[n++] = mapping->go;
 	put_packed(pb, MAPPING_ATTRIBUTE_INDICES, live->index[TABLE_ATTRIBUTES], attrs, n);
 }
 

@@ -391,7 +391,7 @@ static void put_mappings(struct pprof *pprof)
 		put_int(pb, PPROF_MAPPING_FILENAME, string_of(pprof, mapping->path));
 		put_int(pb, PPROF_MAPPING_BUILD_ID,
 			string_of(pprof,
-				  ATTRIBUTE_AT(set, mapping->gnu ?: mapping->htlhash)->text));
+				  ATTRIBUTE_AT(set, mapping->gnu ?: mapping->go ?: mapping->htlhash)->text));
 		for (size_t k = 0; k < sizeof(flags) / sizeof(flags[0]); k++)
 			put_int(pb, flags[k].field, !!(pprof->mappings[i] & flags[k].bit));
 		pb__close(pb, message);

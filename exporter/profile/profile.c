@@ -232,6 +232,12 @@ int profile_set__mapping(struct profile_set *set, const struct profile_mapping *
 	value.htlhash = attr_hex(set, "process.executable.build_id.htlhash", mapping->htlhash, 16);
 	if (value.htlhash < 0)
 		return value.htlhash;
+	if (mapping->go_build_id && mapping->go_build_id[0]) {
+		value.go = profile_set__attr_string(set, "process.executable.build_id.go",
+						    mapping->go_build_id);
+		if (value.go < 0)
+			return value.go;
+	}
 	return intern(set, TABLE_MAPPINGS, &value, sizeof(value));
 }
 

@@ -33,17 +33,19 @@ struct profile_set;
  * @build_id:     GNU build id, or NULL
  * @build_id_len: its bytes
  * @htlhash:      16 bytes as profile__htlhash() gives them, or NULL
+ * @go_build_id:  what Go's linker noted, or NULL
  * @memory_start: first address; it and @memory_limit are 0 when addresses are those of the file
  * @memory_limit: first address behind it
  * @file_offset:  of @memory_start
  *
- * The specification demands one of @build_id and @htlhash of every mapping.
+ * The specification demands one of @build_id, @htlhash and @go_build_id of every mapping.
  */
 struct profile_mapping {
 	const char *path;
 	const __u8 *build_id;
 	size_t build_id_len;
 	const __u8 *htlhash;
+	const char *go_build_id;
 	__u64 memory_start;
 	__u64 memory_limit;
 	__u64 file_offset;

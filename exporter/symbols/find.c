@@ -7,15 +7,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
 #include <zlib.h>
+
+#include "symbols/open.h"
 
 #define MAPPED_MAX 4096		 /* files that processes map, remembered */
 #define INSTALLED_MAX 16384	 /* files in the directories of programs and libraries */
@@ -52,57 +52,6 @@ static const char *const default_debug_dirs[] = {"/usr/lib/debug", NULL};
 /* Where programs are that may have run and gone. Libraries: as /etc/ld.so.cache has it. */
 static const char *const program_dirs[] = {"/usr/bin",	      "/usr/sbin",    "/usr/local/bin",
 					   "/usr/local/sbin", "/usr/libexec", NULL};
-
-/* --- opening ----------------------------------------------------------------- */
-
-int open_regular(int root, const char *path, bool follow)
-{
-	struct open_how how = {
-		.flags = O_PATH | O_CLOEXEC | (follow ? 0 : O_NOFOLLOW),
-		.resolve = root >= 0 ? RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS : 0,
-	};
-	char self[32];
-	struct stat st;
-	int at, fd;
-
-	at = syscall(SYS_openat2, root >= 0 ? root : AT_FDCWD, path, &how, sizeof(how));
-	if (at < 0)
-		return -errno;
-	if (fstat(at, &st) || !S_ISREG(st.st_mode)) {
-		close(at);
-		return -EINVAL;
-	}
-	snprintf(self, sizeof(self), "/proc/self/fd/%d", at);
-	fd = open(self, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	if (fd < 0)
-		fd = -errno;
-	close(at);
-	return fd;
-}
-
-int open_root(__u32 pid)
-{
-	char path[32];
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/%u/root", pid);
-	fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
-}
-
-static int open_in(__u32 pid, const char *path)
-{
-	int root, fd;
-
-	if (!pid)
-		return open_regular(-1, path, true);
-	root = open_root(pid);
-	if (root < 0)
-		return root;
-	fd = open_regular(root, path, true);
-	close(root);
-	return fd;
-}
 
 /* --- /proc/PID/maps ---------------------------------------------------------- */
 
@@ -172,14 +121,14 @@ int find__mapped(__u32 pid, const struct find_mapping *mapping)
 	/* Leads to the very file, also a deleted one, but takes CAP_CHECKPOINT_RESTORE. */
 	snprintf(path, sizeof(path), "/proc/%u/map_files/%llx-%llx", pid, mapping->start,
 		 mapping->end);
-	fd = open_regular(-1, path, true);
-	if (fd >= 0)
+	fd = open_link(pid, path, NULL);
+	if (fd >= 0 || fd == -ETIMEDOUT)
 		return fd;
 	plain_path(mapping->path, path, sizeof(path));
 	if (path[0] != '/')
 		return -ENOENT;
-	fd = open_in(pid, path);
-	if (fd >= 0 && (fstat(fd, &st) || st.st_ino != mapping->inode)) {
+	fd = open_regular(pid, path, true, &st);
+	if (fd >= 0 && st.st_ino != mapping->inode) {
 		close(fd);
 		fd = -ESTALE;
 	}
@@ -293,11 +242,15 @@ static void read_mapped(struct find *find)
 
 static void add_directory(struct find *find, const char *path)
 {
-	DIR *dir = opendir(path);
+	int directory = open_directory(path);
+	DIR *dir = directory < 0 ? NULL : fdopendir(directory);
 	struct dirent *entry;
 
-	if (!dir)
+	if (!dir) {
+		if (directory >= 0)
+			close(directory);
 		return;
+	}
 	while (find->installed.n < INSTALLED_MAX && (entry = readdir(dir))) {
 		char full[PATH_MAX];
 		struct known one = {0};
@@ -308,7 +261,7 @@ static void add_directory(struct find *find, const char *path)
 			continue;
 		if (snprintf(full, sizeof(full), "%s/%s", path, entry->d_name) >= (int)sizeof(full))
 			continue;
-		fd = open_regular(-1, full, false);
+		fd = open_beneath(directory, entry->d_name);
 		if (fd >= 0 && !identify(fd, &one))
 			known__add(&find->installed, &one, full);
 	}
@@ -322,7 +275,7 @@ static void add_library_dirs(struct find *find)
 {
 	char *dirs[LIBRARY_DIRS_MAX];
 	struct image image = IMAGE_NONE;
-	int n = 0, fd = open_regular(-1, "/etc/ld.so.cache", true);
+	int n = 0, fd = open_regular(0, "/etc/ld.so.cache", true, NULL);
 	char *bytes = NULL;
 
 	if (fd < 0 || image__open(&image, fd) || image.size > (4 << 20))
@@ -457,6 +410,7 @@ void find__free(struct find *find)
 		return;
 	known__clear(&find->mapped);
 	known__clear(&find->installed);
+	open__next_export();
 	if (find->debuginfod) {
 		find->debuginfod->end(find->debuginfod->client);
 		dlclose(find->debuginfod->library);
@@ -473,6 +427,7 @@ size_t find__bytes(const struct find *find)
 void find__next_export(struct find *find)
 {
 	find->mapped_fresh = false;
+	open__next_export();
 }
 
 /* Takes @fd; the file stays in @out if it is the right one. */
@@ -509,7 +464,7 @@ static int accept_known(const struct known_list *known, const __u8 *id, __u8 len
 			continue;
 		snprintf(mapping.path, sizeof(mapping.path), "%s", one->path);
 		fd = one->pid ? find__mapped(one->pid, &mapping)
-			      : open_regular(-1, one->path, true);
+			      : open_regular(0, one->path, true, NULL);
 		if (!accept_file(fd, id, len, one->pid, one->path, out))
 			return 0;
 	}
@@ -528,7 +483,7 @@ static int accept_debug_dirs(const struct find *find, const __u8 *id, __u8 len, 
 	for (int i = 0; find->debug_dirs[i]; i++) {
 		snprintf(path, sizeof(path), "%s/.build-id/%.2s/%s%s", find->debug_dirs[i], hex,
 			 hex + 2, suffix);
-		if (!accept_file(open_regular(-1, path, true), id, len, 0, path, out))
+		if (!accept_file(open_regular(0, path, true, NULL), id, len, 0, path, out))
 			return 0;
 	}
 	return -ENOENT;
@@ -574,14 +529,15 @@ int find__file(struct find *find, const struct symbols_file *file, struct found 
 	if (len > BUILD_ID_SIZE)
 		return -EINVAL;
 	if (file->pid && file->path &&
-	    !accept_file(open_in(file->pid, file->path), id, len, file->pid, file->path, out))
+	    !accept_file(open_regular(file->pid, file->path, true, NULL), id, len, file->pid,
+			 file->path, out))
 		return 0;
 	if (file->path && file->path[0] == '/' &&
-	    !accept_file(open_regular(-1, file->path, true), id, len, 0, file->path, out))
+	    !accept_file(open_regular(0, file->path, true, NULL), id, len, 0, file->path, out))
 		return 0;
 	if (file->pid) {
 		snprintf(path, sizeof(path), "/proc/%u/exe", file->pid);
-		if (!accept_file(open_regular(-1, path, true), id, len, file->pid,
+		if (!accept_file(open_link(file->pid, path, NULL), id, len, file->pid,
 				 file->path ? file->path : "", out))
 			return 0;
 		if (file->path)
@@ -662,18 +618,19 @@ static int debuglink(const struct find *find, const struct found *of, struct fou
 	if (!slash || !of->info.debuglink[0])
 		return -ENOENT;
 	snprintf(path, sizeof(path), "%.*s/%s", dir_len, of->path, of->info.debuglink);
-	if (!accept_link(open_in(of->pid, path), of, of->pid, path, out))
+	if (!accept_link(open_regular(of->pid, path, true, NULL), of, of->pid, path, out))
 		return 0;
 	snprintf(path, sizeof(path), "%.*s/.debug/%s", dir_len, of->path, of->info.debuglink);
-	if (!accept_link(open_in(of->pid, path), of, of->pid, path, out))
+	if (!accept_link(open_regular(of->pid, path, true, NULL), of, of->pid, path, out))
 		return 0;
 	for (int i = 0; find->debug_dirs[i]; i++) {
 		if (snprintf(path, sizeof(path), "%s%.*s/%s", find->debug_dirs[i], dir_len,
 			     of->path, of->info.debuglink) >= (int)sizeof(path))
 			continue;
-		if (!accept_link(open_regular(-1, path, true), of, 0, path, out))
+		if (!accept_link(open_regular(0, path, true, NULL), of, 0, path, out))
 			return 0;
-		if (of->pid && !accept_link(open_in(of->pid, path), of, of->pid, path, out))
+		if (of->pid &&
+		    !accept_link(open_regular(of->pid, path, true, NULL), of, of->pid, path, out))
 			return 0;
 	}
 	return -ENOENT;
@@ -697,7 +654,8 @@ int find__debug(struct find *find, const struct found *of, struct found *out)
 		for (int i = 1; i < len; i++)
 			at += snprintf(path + at, sizeof(path) - at, "%02x", id[i]);
 		snprintf(path + at, sizeof(path) - at, ".debug");
-		if (!accept_file(open_in(of->pid, path), id, len, of->pid, path, out))
+		if (!accept_file(open_regular(of->pid, path, true, NULL), id, len, of->pid, path,
+				 out))
 			return 0;
 	}
 	if (len && !accept_file(ask_debuginfod(find, id, len, true), id, len, 0, "", out))
@@ -728,7 +686,7 @@ int find__alt(struct find *find, const struct found *of, struct image *out)
 		else
 			snprintf(path, sizeof(path), "%.*s/%s", slash ? (int)(slash - of->path) : 0,
 				 of->path, bytes);
-		err = accept_file(open_in(of->pid, path), (__u8 *)bytes + len + 1,
+		err = accept_file(open_regular(of->pid, path, true, NULL), (__u8 *)bytes + len + 1,
 				  range->size - len - 1, of->pid, path, &found);
 	}
 	if (!err)

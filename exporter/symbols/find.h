@@ -58,18 +58,4 @@ void find__walk(__u32 pid, bool (*each)(const struct find_mapping *mapping, void
 /** find__mapped - open what a process maps there. Return: descriptor or -errno. */
 int find__mapped(__u32 pid, const struct find_mapping *mapping);
 
-/**
- * open_regular - open a file for reading, if it is a regular one
- * @root:   descriptor of the directory that is "/" for @path and for symbolic links in it, or -1
- * @follow: whether @path itself may be a symbolic link
- *
- * Never blocks on a FIFO, and never so much as touches a device.
- *
- * Return: descriptor or -errno.
- */
-int open_regular(int root, const char *path, bool follow);
-
-/** open_root - "/" as a process sees it. Return: descriptor, or -errno when it is gone. */
-int open_root(__u32 pid);
-
 #endif

@@ -149,12 +149,30 @@ static int read_shdr(const struct reader *reader, unsigned int i, Elf64_Shdr *to
 	return 0;
 }
 
-static void read_notes(const struct reader *reader, __u64 offset, __u64 size, __u64 align)
+#define NT_GO_BUILD_ID 4 /* cmd/internal/buildid */
+
+/* Four strings between slashes in base64 (cmd/go/internal/work/buildid.go): nothing else passes. */
+static void read_go_id(const struct reader *reader, __u64 at, __u64 len)
 {
+	char id[GO_BUILD_ID_SIZE] = "";
+
+	if (!len || len >= sizeof(id) || image__read(reader->image, at, id, len))
+		return;
+	for (__u64 i = 0; i < len; i++)
+		if (id[i] <= ' ' || id[i] >= 0x7f)
+			return;
+	memcpy(reader->info->go_build_id, id, sizeof(id));
+}
+
+static void read_notes(const struct reader *reader, __u64 offset, __u64 size, __u64 align,
+		       bool only_id)
+{
+	struct image_info *info = reader->info;
 	__u64 end = offset + (size < NOTES_MAX ? size : NOTES_MAX);
 	__u64 mask = align == 8 ? 7 : 3;
 
-	while (!reader->info->build_id_len && offset < end && end - offset >= sizeof(Elf64_Nhdr)) {
+	while ((!info->build_id_len || (!only_id && !info->go_build_id[0])) && offset < end &&
+	       end - offset >= sizeof(Elf64_Nhdr)) {
 		struct {
 			Elf64_Nhdr header;
 			char name[4];
@@ -166,11 +184,14 @@ static void read_notes(const struct reader *reader, __u64 offset, __u64 size, __
 		desc = offset + sizeof(note.header) +
 		       (((__u64)note.header.n_namesz + mask) & ~mask);
 		next = desc + (((__u64)note.header.n_descsz + mask) & ~mask);
-		if (note.header.n_type == NT_GNU_BUILD_ID && note.header.n_namesz == 4 &&
-		    !memcmp(note.name, "GNU", 4) && note.header.n_descsz &&
+		if (note.header.n_namesz == 4 && note.header.n_type == NT_GNU_BUILD_ID &&
+		    !memcmp(note.name, "GNU", 4) && !info->build_id_len && note.header.n_descsz &&
 		    note.header.n_descsz <= BUILD_ID_SIZE &&
-		    !image__read(reader->image, desc, reader->info->build_id, note.header.n_descsz))
-			reader->info->build_id_len = note.header.n_descsz;
+		    !image__read(reader->image, desc, info->build_id, note.header.n_descsz))
+			info->build_id_len = note.header.n_descsz;
+		if (note.header.n_namesz == 4 && note.header.n_type == NT_GO_BUILD_ID &&
+		    !memcmp(note.name, "Go\0", 4) && !only_id && !info->go_build_id[0])
+			read_go_id(reader, desc, note.header.n_descsz);
 		offset = next;
 	}
 }
@@ -183,7 +204,7 @@ static void read_segments(const struct reader *reader, bool only_id)
 
 	for (unsigned int i = 0; i < n && !read_phdr(reader, i, &phdr); i++) {
 		if (phdr.p_type == PT_NOTE && phdr.p_filesz)
-			read_notes(reader, phdr.p_offset, phdr.p_filesz, phdr.p_align);
+			read_notes(reader, phdr.p_offset, phdr.p_filesz, phdr.p_align, only_id);
 		if (only_id && info->build_id_len)
 			return;
 		if (phdr.p_type != PT_LOAD || !(phdr.p_flags & PF_X) || !phdr.p_filesz ||
@@ -236,7 +257,7 @@ static void read_named(const struct reader *reader, const Elf64_Shdr *shdr, cons
 		info->has_dwarf = range_of(reader, shdr).size > 0;
 }
 
-static void read_sections(const struct reader *reader)
+static void read_sections(const struct reader *reader, bool only_id)
 {
 	struct image_info *info = reader->info;
 	unsigned int n = reader->ehdr.e_shnum, names_at = reader->ehdr.e_shstrndx;
@@ -261,9 +282,9 @@ static void read_sections(const struct reader *reader)
 			symtab->symbols = range_of(reader, &shdr);
 			symtab->strings = range_of(reader, &strings);
 		}
-		if (shdr.sh_type == SHT_NOTE && !info->build_id_len)
+		if (shdr.sh_type == SHT_NOTE && (!info->build_id_len || !info->go_build_id[0]))
 			read_notes(reader, shdr.sh_offset, range_of(reader, &shdr).size,
-				   shdr.sh_addralign);
+				   shdr.sh_addralign, only_id);
 		if ((shdr.sh_flags & SHF_ALLOC) && (shdr.sh_flags & SHF_EXECINSTR) &&
 		    info->n_text < IMAGE_SEGMENTS_MAX &&
 		    shdr.sh_addr + shdr.sh_size > shdr.sh_addr) {
@@ -293,7 +314,7 @@ int image__parse(const struct image *image, struct image_info *info, bool only_i
 	info->machine = reader.ehdr.e_machine;
 	read_segments(&reader, only_id);
 	if (!only_id || !info->build_id_len)
-		read_sections(&reader);
+		read_sections(&reader, only_id);
 	return 0;
 }
 

@@ -42,6 +42,7 @@ struct image_symtab {
 
 /**
  * struct image_info - what the headers say
+ * @go_build_id: what Go's linker noted, "" when it did not; not with only_id
  * @segments: executable PT_LOADs, to turn file offsets into addresses
  * @text:     executable sections by address, where symbols without a size end
  */
@@ -50,6 +51,7 @@ struct image_info {
 	__u16 machine;
 	__u8 build_id[BUILD_ID_SIZE];
 	__u8 build_id_len;
+	char go_build_id[GO_BUILD_ID_SIZE];
 	struct {
 		__u64 offset, size, vaddr;
 	} segments[IMAGE_SEGMENTS_MAX];

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "symbols/find.h"
+#include "symbols/open.h"
 
 #define FILE_MAX (128ULL << 20)
 #define ENTRIES_MAX (1 << 20)
@@ -69,19 +69,18 @@ static int jit__open(const struct jit *jit)
 	process__read(&process, jit->pid);
 	root = process.alive ? open_root(jit->pid) : -1;
 	for (int i = process.levels - 1; i >= 0 && root >= 0; i--) {
+		bool ours;
+
 		snprintf(path, sizeof(path), "/tmp/perf-%u.map", process.pid[i]);
-		fd = open_regular(root, path, false);
+		fd = open_regular(jit->pid, path, false, &st);
 		if (fd < 0)
 			continue;
-		if (!fstat(fd, &st)) {
-			bool ours = !st.st_uid;
-
-			for (int u = 0; u < 4; u++)
-				ours = ours || st.st_uid == process.uid[u];
-			if (ours) {
-				close(root);
-				return fd;
-			}
+		ours = !st.st_uid;
+		for (int u = 0; u < 4; u++)
+			ours = ours || st.st_uid == process.uid[u];
+		if (ours) {
+			close(root);
+			return fd;
 		}
 		close(fd);
 	}
@@ -91,11 +90,10 @@ static int jit__open(const struct jit *jit)
 	}
 	/* Gone, and with it whose it was: trust root, ourselves, and what we saw while it lived. */
 	snprintf(path, sizeof(path), "/tmp/perf-%u.map", jit->pid);
-	fd = open_regular(-1, path, false);
+	fd = open_regular(0, path, false, &st);
 	if (fd < 0)
 		return -1;
-	if (!fstat(fd, &st) &&
-	    (!st.st_uid || st.st_uid == geteuid() || same_file(&jit->image, &st)))
+	if (!st.st_uid || st.st_uid == geteuid() || same_file(&jit->image, &st))
 		return fd;
 	close(fd);
 	return -1;

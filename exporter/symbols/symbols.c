@@ -9,6 +9,7 @@
 #include <sys/auxv.h>
 #include <unistd.h>
 
+#include "profile/profile.h"
 #include "symbols/demangle.h"
 #include "symbols/find.h"
 #include "symbols/image.h"
@@ -57,6 +58,7 @@ struct file {
 	bool missing;
 	unsigned int retry_at, retry_after; /* exports */
 	__u64 used;
+	struct symbols_ids *ids; /* NULL: it was never open */
 	struct loaded *loaded;
 };
 
@@ -84,7 +86,7 @@ struct symbols {
 	size_t n_answers, n_slots;
 	struct file *files[BUCKETS];
 	unsigned int n_files, n_loaded;
-	size_t loaded_bytes, jit_bytes;
+	size_t loaded_bytes, jit_bytes, ids_bytes;
 	struct jit *jits;
 	unsigned int n_jits;
 	struct kernel kernel;
@@ -195,7 +197,7 @@ static bool set_name(struct symbols *symbols, const char *raw, size_t len, struc
 
 static size_t bytes_held(const struct symbols *symbols)
 {
-	return sizeof(*symbols) + symbols->loaded_bytes + symbols->jit_bytes +
+	return sizeof(*symbols) + symbols->loaded_bytes + symbols->jit_bytes + symbols->ids_bytes +
 	       symbols->n_files * sizeof(struct file) +
 	       symbols->mappings.n * sizeof(struct mapping) + find__bytes(symbols->find);
 }
@@ -358,6 +360,35 @@ static int loaded__table(struct loaded *loaded, const struct image_info *debug_i
 	return 0;
 }
 
+/* Once in a file's life: it does not change as long as its build id is the same. */
+static void file__identify(struct symbols *symbols, struct file *file, const struct found *found)
+{
+	if (file->ids || found->image.fd < 0)
+		return;
+	file->ids = calloc(1, sizeof(*file->ids));
+	if (!file->ids)
+		return;
+	symbols->ids_bytes += sizeof(*file->ids);
+	file->ids->has_htlhash = !profile__htlhash(found->image.fd, file->ids->htlhash);
+	memcpy(file->ids->go, found->info.go_build_id, sizeof(file->ids->go));
+	if (found->path[0] && !strstr(found->path, "/.build-id/"))
+		file->ids->path = strdup(found->path);
+	if (file->ids->path)
+		symbols->ids_bytes += strlen(file->ids->path) + 1;
+}
+
+static void file__forget_ids(struct symbols *symbols, struct file *file)
+{
+	if (!file->ids)
+		return;
+	symbols->ids_bytes -= sizeof(*file->ids);
+	if (file->ids->path)
+		symbols->ids_bytes -= strlen(file->ids->path) + 1;
+	free((char *)file->ids->path);
+	free(file->ids);
+	file->ids = NULL;
+}
+
 /* Opens the file and what belongs to it; reads the functions unless they are known. */
 static int file__open(struct symbols *symbols, struct file *file, const struct symbols_file *key)
 {
@@ -386,6 +417,7 @@ static int file__open(struct symbols *symbols, struct file *file, const struct s
 	loaded->images[0] = found->image;
 	loaded->info = found->info;
 	loaded->open = true;
+	file__identify(symbols, file, found);
 	if (found->info.has_dwarf)
 		loaded->debug = 0;
 	if (found->image.fd >= 0 &&
@@ -596,6 +628,24 @@ out:
 	if (n > 0)
 		memcpy(out, list, n * sizeof(*out));
 	return n > 0 ? n : 0;
+}
+
+const struct symbols_ids *symbols__ids(struct symbols *symbols, const struct symbols_file *key)
+{
+	struct file *file;
+
+	if (key->build_id_len > BUILD_ID_SIZE || (!key->build_id_len && (!key->path || !key->pid)))
+		return NULL;
+	file = file__get(symbols, key);
+	if (!file || file->ids || is_vdso(symbols, key))
+		return file ? file->ids : NULL;
+	if (!file->loaded && (!file->missing || symbols->export >= file->retry_at)) {
+		if (file__open(symbols, file, key))
+			file__missing(symbols, file);
+		else
+			file->missing = false;
+	}
+	return file->ids;
 }
 
 /* --- kernel and code made at run time ----------------------------------------- */
@@ -822,6 +872,7 @@ struct symbols *symbols__new(const struct symbols_options *options)
 static void file__free(struct symbols *symbols, struct file *file)
 {
 	file__unload(symbols, file);
+	file__forget_ids(symbols, file);
 	free(file->path);
 	free(file);
 	symbols->n_files--;

@@ -8,6 +8,8 @@
 #include <stddef.h>
 
 #define BUILD_ID_SIZE 20
+#define GO_BUILD_ID_SIZE 128 /* with the terminating zero */
+#define HTLHASH_SIZE 16
 
 /**
  * struct symbol - one function that an address is in
@@ -122,6 +124,29 @@ int symbols__kernel(struct symbols *symbols, __u64 addr, struct symbol *out);
  */
 int symbols__file(struct symbols *symbols, const struct symbols_file *file, __u64 offset,
 		  struct symbol *out, int max);
+
+/**
+ * struct symbols_ids - what else identifies a file
+ * @has_htlhash: whether the file could be read
+ * @htlhash:     process.executable.build_id.htlhash
+ * @go:          process.executable.build_id.go, "" when it has none
+ * @path:        where it was found, in a process's mount namespace or ours; NULL: elsewhere
+ *               than where it is run from
+ */
+struct symbols_ids {
+	bool has_htlhash;
+	__u8 htlhash[HTLHASH_SIZE];
+	char go[GO_BUILD_ID_SIZE];
+	const char *path;
+};
+
+/**
+ * symbols__ids - identify a file for a receiver that does not know its GNU build id
+ * @file: as for symbols__file(), which is best asked first: it opens the file anyway
+ *
+ * Return: lives until symbols__trim(); NULL when the file was never found.
+ */
+const struct symbols_ids *symbols__ids(struct symbols *symbols, const struct symbols_file *file);
 
 /**
  * symbols__jit - name an address in code made at run time, from /tmp/perf-PID.map

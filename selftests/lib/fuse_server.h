@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* A file system in user space whose server can fall silent. */
+#ifndef SELFTESTS_FUSE_SERVER_H
+#define SELFTESTS_FUSE_SERVER_H
+
+#include <stddef.h>
+
+enum fuse_silence { FUSE_ANSWERS, FUSE_NEVER_READS, FUSE_NEVER_ANSWERS };
+
+/**
+ * fuse_server__start - mount over a file, or a directory, in a mount namespace of our own
+ * @at:      where; exists
+ * @bytes:   what the file there holds then; NULL: @at is a directory, and empty
+ * @size:    in bytes
+ * @silence: what is not answered; the first request always is
+ *
+ * The server is a child that ends with the caller; what waits for it goes on then.
+ *
+ * Return: 0 or -errno.
+ */
+int fuse_server__start(const char *at, const void *bytes, size_t size, enum fuse_silence silence);
+
+#endif
