@@ -205,8 +205,8 @@ static void killed(struct collector *collector, int times)
 	};
 	struct sink sink;
 	pid_t pid, led;
-	long time;
-	int cut;
+	int cut, measured = 0;
+	long time = 0;
 
 	sink__open(&sink, live, collector);
 	live__load(live);
@@ -218,10 +218,14 @@ static void killed(struct collector *collector, int times)
 		EXPECT_EQ(live__workload(live, name, "mix"), 0);
 	}
 	srand(1);
-	time = once_us(sink.spec);
 	led = live__start_workload(live, "led", "-s", path, "steps", "100", "10");
 	steps__wait_ready(steps);
 	for (int i = 0; i < times; i++) {
+		/* Now and then anew: the machine may be busier than it was. */
+		if (i % 8 == 0) {
+			time = once_us(sink.spec);
+			measured++;
+		}
 		pid = live__start_exporter("--interval", "50ms", "--output", sink.spec, "-q");
 		steps__do(steps);
 		usleep(rand() % (2 * time + 50000));
@@ -234,7 +238,7 @@ static void killed(struct collector *collector, int times)
 	EXPECT_EQ(live__exporter(&output, "--once", "--output", sink.spec), 0);
 	list = sink__requests(&sink, &cut);
 	printf("%zu requests, %d lines cut\n", json_object_array_length(list), cut);
-	EXPECT_GT(json_object_array_length(list), times / 4);
+	EXPECT_GT(json_object_array_length(list), times / 4 + measured);
 	for (int i = 0; i < 20; i++) {
 		char name[8];
 

@@ -280,7 +280,8 @@ int collector__stop(struct collector *c)
 		kill(c->pid, SIGKILL);
 		collector__reap(c, STOP_WAIT_MS);
 	}
-	if (status) {
+	/* It says that it is ready a moment before it handles the signal. All it got is written. */
+	if (status && !(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM)) {
 		collector__print_log(c);
 		return -EIO;
 	}

@@ -64,7 +64,8 @@ const char *collector__grpc_endpoint(const struct collector *c);
  * collector__stop() - stop the process with SIGTERM; after 10 s with SIGKILL
  * @c: the Collector; what it received can still be read
  *
- * Return: 0 if it exited with 0 or was not running, -EIO otherwise (its log is then on stderr).
+ * Return: 0 if it exited with 0, died of SIGTERM or was not running, -EIO otherwise (its log
+ * is then on stderr).
  */
 int collector__stop(struct collector *c);
 
