@@ -8,7 +8,7 @@
  *   process_exit    a call that never returned (exit_group, killed) is counted as such
  *
  * Both system call tracepoints run in the calling task, never in an interrupt, and
- * otel_cpu_begin() sees to it that no other task comes in between: a program is never
+ * OTEL_PROG() sees to it that no other task comes in between: a program is never
  * interrupted by another instance of itself on its CPU, so per-CPU values need no
  * atomics. A task may migrate between entry and exit: the start time is the task's,
  * not the CPU's.
@@ -174,7 +174,8 @@ static __noinline int entry_unseen(struct call *call, struct pt_regs *regs, __s6
 	return 0;
 }
 
-static __always_inline void on_enter(struct pt_regs *regs, long id)
+SEC("tp_btf/sys_enter")
+int OTEL_PROG(sys_enter, struct pt_regs *regs, long id)
 {
 	struct task_struct *task;
 	_Bool selected = 1;
@@ -182,21 +183,21 @@ static __always_inline void on_enter(struct pt_regs *regs, long id)
 	__u32 nr, bit;
 
 	if (!otel_filter__pass())
-		return;
+		return 0;
 	task = bpf_get_current_task_btf();
 	nr = syscall__number(id, task);
 	if (otel_filter.flags & OTEL_FILTER_F(OTEL_FILTER_SET)) {
 		bit = syscall_set__bit(nr);
 		selected = (syscall_set[syscall_set__word(bit)] >> (bit % 64)) & 1;
 		if (!selected && !syscall__is_restart(nr))
-			return;
+			return 0;
 	}
 	call = bpf_task_storage_get(&open_calls, task, NULL,
 				    selected ? BPF_LOCAL_STORAGE_GET_F_CREATE : 0);
 	if (!call) {
 		if (selected)
 			otel_lose(task_storage);
-		return;
+		return 0;
 	}
 	if (call->epoch != otel_filter.epoch) {
 		call->epoch = otel_filter.epoch;
@@ -204,26 +205,19 @@ static __always_inline void on_enter(struct pt_regs *regs, long id)
 		call->n_stopped = 0;
 	}
 	if (call->n_stopped && call__resume(call, nr, PT_REGS_SP(regs)))
-		return;
+		return 0;
 	if (call->start)
 		otel_lose(exit_unseen);
 	call->start = 0;
 	if (!selected)
-		return;
+		return 0;
 	call->nr = nr;
 	call->start = bpf_ktime_get_ns(); /* last: our own work is not the call's */
-}
-
-SEC("tp_btf/sys_enter")
-int BPF_PROG(sys_enter, struct pt_regs *regs, long id)
-{
-	otel_cpu_begin();
-	on_enter(regs, id);
-	otel_cpu_end();
 	return 0;
 }
 
-static __always_inline void on_exit(struct pt_regs *regs, long ret)
+SEC("tp_btf/sys_exit")
+int OTEL_PROG(sys_exit, struct pt_regs *regs, long ret)
 {
 	struct call *call;
 	__u64 start, now;
@@ -233,7 +227,7 @@ static __always_inline void on_exit(struct pt_regs *regs, long ret)
 		call__see_return(call, regs);
 	if (!call || !call->start || call->epoch != otel_filter.epoch) {
 		entry_unseen(call, regs, ret);
-		return;
+		return 0;
 	}
 	now = bpf_ktime_get_ns(); /* not before: what is filtered out pays for no clock */
 	start = call->start;
@@ -242,45 +236,28 @@ static __always_inline void on_exit(struct pt_regs *regs, long ret)
 			ret = 0;
 		} else if (syscall__restarts(ret)) {
 			call__stop(call, regs, ret);
-			return;
+			return 0;
 		}
 	}
 	call->start = 0;
 	/* The clock may be a few ns behind another CPU's. */
 	record(call->nr, now > start ? now - start : 0, ret);
-}
-
-SEC("tp_btf/sys_exit")
-int BPF_PROG(sys_exit, struct pt_regs *regs, long ret)
-{
-	otel_cpu_begin();
-	on_exit(regs, ret);
-	otel_cpu_end();
 	return 0;
 }
 
 SEC("tp_btf/signal_deliver")
-int BPF_PROG(signal_deliver, int sig, struct kernel_siginfo *info, struct k_sigaction *ka)
+int OTEL_PROG(signal_deliver, int sig, struct kernel_siginfo *info, struct k_sigaction *ka)
 {
-	otel_cpu_begin();
 	on_signal(ka);
-	otel_cpu_end();
 	return 0;
 }
 
-static __always_inline void on_process_exit(struct task_struct *task)
+SEC("tp_btf/sched_process_exit")
+int OTEL_PROG(process_exit, struct task_struct *task)
 {
 	struct call *call = bpf_task_storage_get(&open_calls, task, NULL, 0);
 
 	if (call && call->epoch == otel_filter.epoch)
 		count_total(unreturned, !!call->start + call->n_stopped);
-}
-
-SEC("tp_btf/sched_process_exit")
-int BPF_PROG(process_exit, struct task_struct *task)
-{
-	otel_cpu_begin();
-	on_process_exit(task);
-	otel_cpu_end();
 	return 0;
 }
