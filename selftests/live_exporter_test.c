@@ -93,45 +93,50 @@ TEST_TIMEOUT(one_exporter_after_another_to_a_collector, 90)
 	one_after_the_other(collector);
 }
 
+/* One that has exported once, and will again only at its end. Then there is something new. */
+static pid_t start_with_one_export(struct live *live, struct sink *sink, const char *duration)
+{
+	pid_t pid;
+
+	sink__open(sink, live, NULL);
+	live__load(live);
+	pid = live__start_exporter("--interval", "1h", "--output", sink->spec,
+				   duration ? "--duration" : NULL, duration);
+	while (!sink__count(sink))
+		usleep(10000);
+	EXPECT_EQ(live__workload(live, "a", "mix"), 0);
+	return pid;
+}
+
+static void expect_another_export(struct live *live, struct sink *sink)
+{
+	_cleanup_json_ struct json_object *list = NULL;
+	int cut;
+
+	list = sink__requests(sink, &cut);
+	EXPECT_EQ(json_object_array_length(list), 2);
+	live__expect_mixes(live, otlp_json__last(list), "a", 1);
+}
+
 TEST(term_flushes)
 {
 	_cleanup_live_ struct live *live = live__begin();
-	_cleanup_json_ struct json_object *list = NULL;
 	struct sink sink;
-	pid_t pid;
-	int cut;
+	pid_t pid = start_with_one_export(live, &sink, NULL);
 
-	sink__open(&sink, live, NULL);
-	live__load(live);
-	pid = live__start_exporter("--interval", "1h", "--output", sink.spec);
-	while (!sink__count(&sink))
-		usleep(10000);
-	EXPECT_EQ(live__workload(live, "a", "mix"), 0);
 	EXPECT_EQ(sink__count(&sink), 1);
 	EXPECT_EQ(live__stop(pid), 0);
-	list = sink__requests(&sink, &cut);
-	EXPECT_EQ(json_object_array_length(list), 2);
-	live__expect_mixes(live, otlp_json__last(list), "a", 1);
+	expect_another_export(live, &sink);
 }
 
 TEST(duration_ends_with_an_export)
 {
 	_cleanup_live_ struct live *live = live__begin();
-	_cleanup_json_ struct json_object *list = NULL;
 	struct sink sink;
-	pid_t pid;
-	int cut;
+	pid_t pid = start_with_one_export(live, &sink, "3s");
 
-	sink__open(&sink, live, NULL);
-	live__load(live);
-	pid = live__start_exporter("--interval", "1h", "--duration", "3s", "--output", sink.spec);
-	while (!sink__count(&sink))
-		usleep(10000);
-	EXPECT_EQ(live__workload(live, "a", "mix"), 0);
 	EXPECT_EQ(live__wait(pid), 0);
-	list = sink__requests(&sink, &cut);
-	EXPECT_EQ(json_object_array_length(list), 2);
-	live__expect_mixes(live, otlp_json__last(list), "a", 1);
+	expect_another_export(live, &sink);
 }
 
 /* --- side by side ----------------------------------------------------------------------------- */

@@ -84,6 +84,18 @@ int collector__restart(struct collector *c);
 void collector__free(struct collector *c);
 void collector__freep(struct collector **c);
 
+/**
+ * collector__post() - send it a request over HTTP
+ * @c:    the Collector
+ * @path: "/v1/metrics", say
+ * @type: of the content
+ * @data: the content, @len bytes
+ *
+ * Return: the answer's status; 0 if there was none.
+ */
+long collector__post(const struct collector *c, const char *path, const char *type,
+		     const void *data, size_t len);
+
 /* --- what it received ------------------------------------------------------------------------ */
 
 /**
