@@ -13,8 +13,7 @@
  * comments when the test did not pass, or with -v.
  *
  *	PROGRAM [-v] [-l] [GLOB]…	-v: print all output; -l: list tests; GLOB: select by name
- *	PROGRAM -a			status 0: it is to run alone, see TEST_MAIN_ALONE(); 1: it need
- *not
+ *	PROGRAM -a			status 0: wants to run alone, see TEST_MAIN_ALONE()
  *
  * A test whose name starts with an underscore runs only when a GLOB starting so selects it.
  * KTAP_TIMEOUT_FACTOR=N in the environment multiplies every time limit, for emulated machines.
