@@ -154,7 +154,7 @@ int BPF_PROG(sched_switch, bool preempt, struct task_struct *prev, struct task_s
 }
 
 SEC("tp_btf/sched_process_exit")
-int BPF_PROG(process_exit, struct task_struct *task)
+int OTEL_PROG(process_exit, struct task_struct *task)
 {
 	__u32 tid = task->pid;
 

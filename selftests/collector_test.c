@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* Does a test see in the Collector what was sent to it, number by number? */
-#include <curl/curl.h>
 #include <errno.h>
 #include <json-c/json.h>
 #include <math.h>
@@ -53,34 +52,9 @@ static struct collector *need_collector(bool profiles)
 	return c;
 }
 
-static size_t drop(char *data, size_t size, size_t n, void *ctx)
-{
-	(void)data;
-	(void)ctx;
-	return size * n;
-}
-
-/* POST, and the status of the answer: 0 if there was none. */
 static long post(const struct collector *c, const char *path, const char *json)
 {
-	struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
-	CURL *curl = curl_easy_init();
-	long status = 0;
-	char url[128];
-
-	ASSERT_TRUE(headers);
-	ASSERT_TRUE(curl);
-	snprintf(url, sizeof(url), "%s%s", collector__http_url(c), path);
-	curl_easy_setopt(curl, CURLOPT_URL, url);
-	curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
-	curl_easy_setopt(curl, CURLOPT_POSTFIELDS, json);
-	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, drop);
-	curl_easy_setopt(curl, CURLOPT_TIMEOUT, 30L);
-	if (!curl_easy_perform(curl))
-		curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
-	curl_easy_cleanup(curl);
-	curl_slist_free_all(headers);
-	return status;
+	return collector__post(c, path, "application/json", json, strlen(json));
 }
 
 /* What metrics_json says, whether read directly or from the Collector. */

@@ -238,6 +238,26 @@ static struct plan *plan_for(struct btf_map *map, int cpus)
 	return plan;
 }
 
+/* A map, its plan and an empty export that begins with it. */
+static struct plan *begin(struct sent *sent, struct btf_map *map, const struct btf_field *key,
+			  const struct btf_field *value, int cpus)
+{
+	struct plan *plan;
+
+	btf_map__init(map, key, value, NULL);
+	plan = plan_for(map, cpus);
+	sent__init(sent);
+	ASSERT_EQ(metrics__plan(sent->metrics, plan), 0);
+	return plan;
+}
+
+static void end(struct sent *sent, struct btf_map *map, struct plan *plan)
+{
+	plan__free(plan);
+	sent__free(sent);
+	btf_map__free(map);
+}
+
 static void entry(struct sent *sent, const struct plan *plan, const void *key, const void *values)
 {
 	ASSERT_EQ(metrics__entry(sent->metrics, plan, key, values, RESOURCE_HOST, false), 0);
@@ -273,11 +293,8 @@ TEST(numbers)
 	struct plan *plan;
 	__u32 key = 42;
 
-	btf_map__init(&map, nr_key, fields, NULL);
+	plan = begin(&sent, &map, nr_key, fields, 0);
 	ASSERT_EQ(map.info.value_size, sizeof(value));
-	plan = plan_for(&map, 0);
-	sent__init(&sent);
-	ASSERT_EQ(metrics__plan(sent.metrics, plan), 0);
 	entry(&sent, plan, &key, &value);
 	EXPECT_STREQ(sent__text(&sent, NO_LIMIT),
 		     "host/probe m.a[By] sum+{nr:=42} asInt=1099511627776\n"
@@ -290,9 +307,7 @@ TEST(numbers)
 	EXPECT_EQ(sent.requests, 1);
 	EXPECT_STREQ(sent__text(&sent, NO_LIMIT), "");
 	EXPECT_EQ(sent.requests, 0); /* no request for no points */
-	plan__free(plan);
-	sent__free(&sent);
-	btf_map__free(&map);
+	end(&sent, &map, plan);
 }
 
 /* A number may be negative on one CPU and right in total; 4 bytes do not wrap in the sum. */
@@ -315,20 +330,15 @@ TEST(sums_over_cpus)
 	struct plan *plan;
 	__u32 key = 0;
 
-	btf_map__init(&map, nr_key, fields, NULL);
-	plan = plan_for(&map, 3);
+	plan = begin(&sent, &map, nr_key, fields, 3);
 	ASSERT_EQ(plan->value_size, sizeof(values[0]));
-	sent__init(&sent);
-	ASSERT_EQ(metrics__plan(sent.metrics, plan), 0);
 	entry(&sent, plan, &key, values);
 	EXPECT_STREQ(sent__text(&sent, NO_LIMIT), "host/probe m.a[1] sum+{nr:=0} asInt=8589934595\n"
 						  "host/probe m.b[1] sum{nr:=0} asInt=-5\n"
 						  "host/probe m.c[1] sum+{nr:=0} asInt=8589934592\n"
 						  "host/probe m.d[1] sum{nr:=0} asInt=-6\n"
 						  "host/probe m.e[1] gauge{nr:=0} asInt=7\n");
-	plan__free(plan);
-	sent__free(&sent);
-	btf_map__free(&map);
+	end(&sent, &map, plan);
 }
 
 /* A value of 4 bytes takes 8 in a per-CPU map. */
@@ -340,15 +350,10 @@ TEST(stride_of_narrow_values)
 	struct btf_map map;
 	struct plan *plan;
 
-	btf_map__init(&map, nr_key, fields, NULL);
-	plan = plan_for(&map, 3);
-	sent__init(&sent);
-	ASSERT_EQ(metrics__plan(sent.metrics, plan), 0);
+	plan = begin(&sent, &map, nr_key, fields, 3);
 	entry(&sent, plan, &key, values);
 	EXPECT_STREQ(sent__text(&sent, NO_LIMIT), "host/probe m.a[1] sum+{nr:=0} asInt=321\n");
-	plan__free(plan);
-	sent__free(&sent);
-	btf_map__free(&map);
+	end(&sent, &map, plan);
 }
 
 /* --- attributes ----------------------------------------------------------- */
@@ -386,11 +391,8 @@ TEST(attributes)
 #ifndef __x86_64__
 	key.nr = 63; /* read */
 #endif
-	btf_map__init(&map, key_fields, fields, NULL);
+	plan = begin(&sent, &map, key_fields, fields, 0);
 	ASSERT_EQ(map.info.key_size, sizeof(key));
-	plan = plan_for(&map, 0);
-	sent__init(&sent);
-	ASSERT_EQ(metrics__plan(sent.metrics, plan), 0);
 	entry(&sent, plan, &key, &value);
 	key.nr = 1023 | 1U << 31;
 	key.error = 4095;
@@ -408,9 +410,7 @@ TEST(attributes)
 #endif
 		     "error.type=4095,comm=?\?(?\?A?\?,colour=5,address=10.0.0.1,small:=-3,"
 		     "yes:=true,port:=443} asInt=1\n");
-	plan__free(plan);
-	sent__free(&sent);
-	btf_map__free(&map);
+	end(&sent, &map, plan);
 }
 
 TEST(overflow_entry)
@@ -425,10 +425,7 @@ TEST(overflow_entry)
 	struct plan *plan;
 	__u32 key = ~0U;
 
-	btf_map__init(&map, nr_key, fields, NULL);
-	plan = plan_for(&map, 0);
-	sent__init(&sent);
-	ASSERT_EQ(metrics__plan(sent.metrics, plan), 0);
+	plan = begin(&sent, &map, nr_key, fields, 0);
 	ASSERT_EQ(metrics__entry(sent.metrics, plan, &key, value, RESOURCE_HOST, true), 0);
 	EXPECT_STREQ(sent__text(&sent, NO_LIMIT),
 		     "host/probe m.a[1] sum+{otel.metric.overflow:=true} asInt=11\n"
@@ -441,9 +438,7 @@ TEST(overflow_entry)
 	/* Zero in an entry of its own is a value. */
 	ASSERT_EQ(metrics__entry(sent.metrics, plan, &key, value, RESOURCE_HOST, false), 0);
 	EXPECT_EQ(metrics__points(sent.metrics), 2);
-	plan__free(plan);
-	sent__free(&sent);
-	btf_map__free(&map);
+	end(&sent, &map, plan);
 }
 
 /* --- histograms ----------------------------------------------------------- */
@@ -463,10 +458,7 @@ TEST(explicit_histogram)
 	struct plan *plan;
 	__u32 key = 1;
 
-	btf_map__init(&map, nr_key, fields, NULL);
-	plan = plan_for(&map, 2);
-	sent__init(&sent);
-	ASSERT_EQ(metrics__plan(sent.metrics, plan), 0);
+	plan = begin(&sent, &map, nr_key, fields, 2);
 	entry(&sent, plan, &key, values);
 	values[1].one[0] = 5;
 	memset(values[0].h, 0, sizeof(values[0].h));
@@ -475,9 +467,7 @@ TEST(explicit_histogram)
 	EXPECT_STREQ(sent__text(&sent, NO_LIMIT),
 		     "host/probe m.h[ms] histogram{nr:=1} count=44 bounds=0.5,20 counts=11,0,33\n"
 		     "host/probe m.one[1] histogram{nr:=1} count=5 bounds= counts=5\n");
-	plan__free(plan);
-	sent__free(&sent);
-	btf_map__free(&map);
+	end(&sent, &map, plan);
 }
 
 struct hist_value {
@@ -498,11 +488,8 @@ TEST(exponential_histogram)
 	__u32 key = 1;
 
 	ASSERT_TRUE(values);
-	btf_map__init(&map, nr_key, hist_fields, NULL);
+	plan = begin(&sent, &map, nr_key, hist_fields, 3);
 	ASSERT_EQ(map.info.value_size, sizeof(*values));
-	plan = plan_for(&map, 3);
-	sent__init(&sent);
-	ASSERT_EQ(metrics__plan(sent.metrics, plan), 0);
 
 	/* Nothing anywhere: no point. */
 	entry(&sent, plan, &key, values);
@@ -536,9 +523,7 @@ TEST(exponential_histogram)
 		     "max=8 zeroThreshold=3.72529029846191e-09 offset=7 counts=1,0,0,0,1\n"
 		     "host/probe m.u[By] exponentialHistogram{nr:=1} count=1 zeroCount=1 scale=2 "
 		     "sum=0 min=0 max=0\n");
-	plan__free(plan);
-	sent__free(&sent);
-	btf_map__free(&map);
+	end(&sent, &map, plan);
 	free(values);
 }
 
@@ -552,10 +537,7 @@ TEST(bucket_ends)
 	__u32 key = 1;
 
 	ASSERT_TRUE(value);
-	btf_map__init(&map, nr_key, hist_fields, NULL);
-	plan = plan_for(&map, 0);
-	sent__init(&sent);
-	ASSERT_EQ(metrics__plan(sent.metrics, plan), 0);
+	plan = begin(&sent, &map, nr_key, hist_fields, 0);
 	exphist_s__record(&value->s, 4);
 	exphist__record(&value->u, 1ULL << 47);
 	entry(&sent, plan, &key, value);
@@ -566,9 +548,7 @@ TEST(bucket_ends)
 		     "host/probe m.u[By] exponentialHistogram{nr:=1} count=1 scale=2 "
 		     "sum=140737488355328 min=140737488355328 max=140737488355328 offset=187 "
 		     "counts=1\n");
-	plan__free(plan);
-	sent__free(&sent);
-	btf_map__free(&map);
+	end(&sent, &map, plan);
 	free(value);
 }
 
@@ -582,10 +562,7 @@ TEST(count_is_that_of_the_buckets)
 	__u32 key = 1;
 
 	ASSERT_TRUE(value);
-	btf_map__init(&map, nr_key, hist_fields, NULL);
-	plan = plan_for(&map, 0);
-	sent__init(&sent);
-	ASSERT_EQ(metrics__plan(sent.metrics, plan), 0);
+	plan = begin(&sent, &map, nr_key, hist_fields, 0);
 	/* The bucket is counted first: nothing is known of sum, min and max yet. */
 	value->s.buckets[111] = 1;
 	value->u.buckets[0] = 1ULL << 40;
@@ -606,9 +583,7 @@ TEST(count_is_that_of_the_buckets)
 	ASSERT_EQ(metrics__plan(sent.metrics, plan), 0);
 	entry(&sent, plan, &key, value);
 	EXPECT_EQ(metrics__points(sent.metrics), 0);
-	plan__free(plan);
-	sent__free(&sent);
-	btf_map__free(&map);
+	end(&sent, &map, plan);
 	free(value);
 }
 
@@ -638,9 +613,7 @@ TEST(histogram_of_buckets_only)
 	EXPECT_STREQ(sent__text(&sent, NO_LIMIT),
 		     "host/probe m.h[1] exponentialHistogram{nr:=1} count=11 scale=-1 offset=4 "
 		     "counts=5,6\n");
-	plan__free(plan);
-	sent__free(&sent);
-	btf_map__free(&map);
+	end(&sent, &map, plan);
 }
 
 /* --- grouping ------------------------------------------------------------- */
@@ -703,9 +676,7 @@ TEST(grouped_by_resource_scope_and_metric)
 	EXPECT_STREQ(sent__text(&sent, NO_LIMIT), BOTH("host") BOTH("cgroup 8070450532247928833")
 							  BOTH("cgroup 8070450532247928834"));
 	EXPECT_EQ(sent.requests, 1);
-	plan__free(plan);
-	sent__free(&sent);
-	btf_map__free(&map);
+	end(&sent, &map, plan);
 }
 
 static int compare_lines(const void *a, const void *b)
@@ -798,9 +769,7 @@ TEST_TIMEOUT(split_by_limit, 60)
 	free(want);
 	free(whole);
 	free(value);
-	plan__free(plan);
-	sent__free(&sent);
-	btf_map__free(&map);
+	end(&sent, &map, plan);
 }
 
 TEST(same_metric_in_two_maps)

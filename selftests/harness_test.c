@@ -374,6 +374,11 @@ TEST(names_select_tests)
 	EXPECT_TRUE(lacks(&r, "\n_pass\n"));
 	free(r.text);
 
+	r = SELF("-a");
+	EXPECT_EQ(r.code, 1);
+	EXPECT_STREQ(r.text, "");
+	free(r.text);
+
 	r = SELF("-x");
 	EXPECT_EQ(r.code, 2);
 	free(r.text);

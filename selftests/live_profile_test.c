@@ -869,4 +869,4 @@ TEST_TIMEOUT(pause_stops_sampling, 60)
 	EXPECT_EQ(live__wait(hot.pid), -SIGKILL);
 }
 
-TEST_MAIN()
+TEST_MAIN_ALONE()

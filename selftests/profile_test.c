@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* Profiles: is the dictionary as OTLP wants it, is every format read by its own tools? */
-#include <curl/curl.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <json-c/json.h>
@@ -1169,35 +1168,10 @@ TEST_TIMEOUT(profcheck, 120)
 	}
 }
 
-static size_t drop(char *data, size_t size, size_t n, void *ctx)
-{
-	(void)data;
-	(void)ctx;
-	return size * n;
-}
-
 static long post(const struct collector *c, const struct pb *pb)
 {
-	struct curl_slist *headers =
-		curl_slist_append(NULL, "Content-Type: application/x-protobuf");
-	CURL *curl = curl_easy_init();
-	long status = 0;
-	char url[128];
-
-	ASSERT_TRUE(headers);
-	ASSERT_TRUE(curl);
-	snprintf(url, sizeof(url), "%s/v1development/profiles", collector__http_url(c));
-	curl_easy_setopt(curl, CURLOPT_URL, url);
-	curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
-	curl_easy_setopt(curl, CURLOPT_POSTFIELDS, pb->data);
-	curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE, (long)pb->len);
-	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, drop);
-	curl_easy_setopt(curl, CURLOPT_TIMEOUT, 30L);
-	if (!curl_easy_perform(curl))
-		curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
-	curl_easy_cleanup(curl);
-	curl_slist_free_all(headers);
-	return status;
+	return collector__post(c, "/v1development/profiles", "application/x-protobuf", pb->data,
+			       pb->len);
 }
 
 TEST_TIMEOUT(collector, 120)

@@ -19,6 +19,7 @@
 
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
 
 extern void bpf_preempt_disable(void) __ksym __weak;
 extern void bpf_preempt_enable(void) __ksym __weak;
@@ -35,28 +36,9 @@ static __always_inline _Bool otel_cpu__is_shared(void)
 	return bpf_core_type_exists(class_srcu_fast_notrace_t___otel);
 }
 
-/**
- * otel_cpu_begin - from here to otel_cpu_end() this CPU runs no other task
- *
- * First of all in every program on a tracepoint; the work itself goes into a
- * function, so that otel_cpu_end() is on each path:
- *
- *	SEC("tp_btf/sys_enter")
- *	int BPF_PROG(sys_enter, struct pt_regs *regs, long id)
- *	{
- *		otel_cpu_begin();
- *		enter(regs, id);
- *		otel_cpu_end();
- *		return 0;
- *	}
- *
- * Costs nothing where the kernel does it by itself, as it does for kprobes, perf
- * events and XDP. It never did for fentry and fexit: per-CPU values there want
- * atomics, since 6.1 has no such call. Interrupts and NMIs still come in between.
- *
- * It cannot cover the kernel's own few instructions around a program. A task that is
- * preempted there still keeps the others from running it; the kernel counts that and
- * otelbpf status tells it.
+/*
+ * From here to otel_cpu_end() this CPU runs no other task. Costs nothing where the
+ * kernel does it by itself.
  */
 static __always_inline void otel_cpu_begin(void)
 {
@@ -64,9 +46,7 @@ static __always_inline void otel_cpu_begin(void)
 		bpf_preempt_disable();
 }
 
-/**
- * otel_cpu_end - the end of what otel_cpu_begin() began
- *
+/*
  * Enabling preemption would at once switch to a task that has become due, while the
  * kernel still holds this program as running. With interrupts off it does not: the
  * switch is left to the next occasion, on the way back to user space at the latest.
@@ -81,5 +61,41 @@ static __always_inline void otel_cpu_end(void)
 		bpf_local_irq_restore(&flags);
 	}
 }
+
+/**
+ * OTEL_PROG() - BPF_PROG() for a program on a tracepoint that no other task interrupts
+ * @name: the program's
+ * @...:  its arguments
+ *
+ *	SEC("tp_btf/sys_enter")
+ *	int OTEL_PROG(sys_enter, struct pt_regs *regs, long id)
+ *	{
+ *		return 0;
+ *	}
+ *
+ * As with BPF_PROG(), the body also has ctx. It may return wherever it likes.
+ *
+ * Where the kernel keeps other tasks off by itself, as up to 6.18, and in any case for
+ * kprobes, perf events and XDP, this is the same as BPF_PROG(). It never did so for
+ * fentry and fexit: per-CPU values there want atomics, since 6.1 has no such call.
+ * Interrupts and NMIs still come in between.
+ *
+ * It cannot cover the kernel's own few instructions around a program. A task that is
+ * preempted there still keeps the others from running it; the kernel counts that and
+ * otelbpf status tells it.
+ */
+#define OTEL_PROG(name, ...)                                              \
+	name(unsigned long long *ctx);                                    \
+	static __always_inline int name##__body(unsigned long long *ctx); \
+	int name(unsigned long long *ctx)                                 \
+	{                                                                 \
+		int ret;                                                  \
+                                                                          \
+		otel_cpu_begin();                                         \
+		ret = name##__body(ctx);                                  \
+		otel_cpu_end();                                           \
+		return ret;                                               \
+	}                                                                 \
+	static __always_inline int BPF_PROG(name##__body, ##__VA_ARGS__)
 
 #endif

@@ -198,11 +198,9 @@ static __always_inline void otel_filter__forked(struct task_struct *parent,
 }
 
 SEC("tp_btf/sched_process_fork")
-int BPF_PROG(otel_filter_fork, struct task_struct *parent, struct task_struct *child)
+int OTEL_PROG(otel_filter_fork, struct task_struct *parent, struct task_struct *child)
 {
-	otel_cpu_begin();
 	otel_filter__forked(parent, child);
-	otel_cpu_end();
 	return 0;
 }
 
@@ -222,11 +220,9 @@ static __always_inline void otel_filter__exited(struct task_struct *task)
 }
 
 SEC("tp_btf/sched_process_exit")
-int BPF_PROG(otel_filter_exit, struct task_struct *task)
+int OTEL_PROG(otel_filter_exit, struct task_struct *task)
 {
-	otel_cpu_begin();
 	otel_filter__exited(task);
-	otel_cpu_end();
 	return 0;
 }
 

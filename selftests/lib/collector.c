@@ -6,6 +6,7 @@
 #include "collector.h"
 
 #include <arpa/inet.h>
+#include <curl/curl.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <json-c/json.h>
@@ -280,7 +281,8 @@ int collector__stop(struct collector *c)
 		kill(c->pid, SIGKILL);
 		collector__reap(c, STOP_WAIT_MS);
 	}
-	if (status) {
+	/* It says that it is ready a moment before it handles the signal. All it got is written. */
+	if (status && !(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM)) {
 		collector__print_log(c);
 		return -EIO;
 	}
@@ -292,6 +294,37 @@ int collector__restart(struct collector *c)
 	int err = collector__stop(c);
 
 	return err ?: collector__run(c);
+}
+
+static size_t drop(char *data, size_t size, size_t n, void *ctx)
+{
+	(void)data;
+	(void)ctx;
+	return size * n;
+}
+
+long collector__post(const struct collector *c, const char *path, const char *type,
+		     const void *data, size_t len)
+{
+	struct curl_slist *headers;
+	CURL *curl = curl_easy_init();
+	char url[128], header[64];
+	long status = 0;
+
+	snprintf(header, sizeof(header), "Content-Type: %s", type);
+	headers = curl_slist_append(NULL, header);
+	snprintf(url, sizeof(url), "%s%s", collector__http_url(c), path);
+	curl_easy_setopt(curl, CURLOPT_URL, url);
+	curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+	curl_easy_setopt(curl, CURLOPT_POSTFIELDS, data);
+	curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE, (long)len);
+	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, drop);
+	curl_easy_setopt(curl, CURLOPT_TIMEOUT, 30L);
+	if (headers && !curl_easy_perform(curl)) /* no curl: every call of it fails */
+		curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+	curl_easy_cleanup(curl);
+	curl_slist_free_all(headers);
+	return status;
 }
 
 void collector__free(struct collector *c)

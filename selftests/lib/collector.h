@@ -64,7 +64,8 @@ const char *collector__grpc_endpoint(const struct collector *c);
  * collector__stop() - stop the process with SIGTERM; after 10 s with SIGKILL
  * @c: the Collector; what it received can still be read
  *
- * Return: 0 if it exited with 0 or was not running, -EIO otherwise (its log is then on stderr).
+ * Return: 0 if it exited with 0, died of SIGTERM or was not running, -EIO otherwise (its log
+ * is then on stderr).
  */
 int collector__stop(struct collector *c);
 
@@ -82,6 +83,18 @@ int collector__restart(struct collector *c);
  */
 void collector__free(struct collector *c);
 void collector__freep(struct collector **c);
+
+/**
+ * collector__post() - send it a request over HTTP
+ * @c:    the Collector
+ * @path: "/v1/metrics", say
+ * @type: of the content
+ * @data: the content, @len bytes
+ *
+ * Return: the answer's status; 0 if there was none.
+ */
+long collector__post(const struct collector *c, const char *path, const char *type,
+		     const void *data, size_t len);
 
 /* --- what it received ------------------------------------------------------------------------ */
 

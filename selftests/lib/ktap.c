@@ -44,6 +44,7 @@ struct output {
 
 static struct ktap_test *tests;
 static struct ktap_test **tests_tail = &tests;
+static bool wants_alone;
 static struct verdict *verdict;
 static volatile sig_atomic_t running_group;
 
@@ -461,6 +462,11 @@ static bool selected(const struct ktap_test *test, char **globs)
 	return false;
 }
 
+void ktap__alone(void)
+{
+	wants_alone = true;
+}
+
 int ktap__main(int argc, char **argv)
 {
 	unsigned int total = 0, number = 0, failed = 0;
@@ -468,7 +474,7 @@ int ktap__main(int argc, char **argv)
 	bool verbose = false, list = false;
 	int opt;
 
-	while ((opt = getopt(argc, argv, "vlh")) != -1) {
+	while ((opt = getopt(argc, argv, "vlah")) != -1) {
 		switch (opt) {
 		case 'v':
 			verbose = true;
@@ -476,11 +482,14 @@ int ktap__main(int argc, char **argv)
 		case 'l':
 			list = true;
 			break;
+		case 'a':
+			return wants_alone ? 0 : 1;
 		default:
 			fprintf(opt == 'h' ? stdout : stderr,
-				"usage: %s [-v] [-l] [GLOB]...\n"
+				"usage: %s [-v] [-l] [-a] [GLOB]...\n"
 				"  -v  print the output of tests that pass, too\n"
-				"  -l  list the tests\n",
+				"  -l  list the tests\n"
+				"  -a  run none: exit with 0 if they are to run beside no others\n",
 				argv[0]);
 			return opt == 'h' ? 0 : 2;
 		}

@@ -13,6 +13,7 @@
  * comments when the test did not pass, or with -v.
  *
  *	PROGRAM [-v] [-l] [GLOB]…	-v: print all output; -l: list tests; GLOB: select by name
+ *	PROGRAM -a			status 0: wants to run alone, see TEST_MAIN_ALONE()
  *
  * A test whose name starts with an underscore runs only when a GLOB starting so selects it.
  * KTAP_TIMEOUT_FACTOR=N in the environment multiplies every time limit, for emulated machines.
@@ -55,6 +56,19 @@
 #define TEST_MAIN()                            \
 	int main(int argc, char **argv)        \
 	{                                      \
+		return ktap__main(argc, argv); \
+	}
+
+/**
+ * TEST_MAIN_ALONE() - the same for a program that selftests/run has to run beside no other
+ *
+ * For those that compare times: samples with CPU time, say. What only waits, within generous
+ * limits, runs beside others.
+ */
+#define TEST_MAIN_ALONE()                      \
+	int main(int argc, char **argv)        \
+	{                                      \
+		ktap__alone();                 \
 		return ktap__main(argc, argv); \
 	}
 
@@ -161,6 +175,7 @@ bool ktap__strings(struct ktap_place at, enum ktap_op op, const char *a_text, co
 		   const char *a, const char *b);
 void ktap__skip(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
 void ktap__register(struct ktap_test *test);
+void ktap__alone(void);
 int ktap__main(int argc, char **argv);
 
 /* clang-format off */
