@@ -3,9 +3,11 @@
 
 #include <bpf/bpf.h>
 #include <errno.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "cleanup.h"
@@ -43,15 +45,17 @@ static int mount_root(const char *path, char *root)
 
 static int find_dir(struct shared *shared, const struct args *args, struct failure *failure)
 {
-	struct stat st;
+	struct statfs fs;
 	int err;
 
 	err = args->shared_dir ? path__format(shared->dir, "%s", args->shared_dir)
 			       : mount_root(args->pin_dir, shared->dir);
-	if (!err && stat(shared->dir, &st))
+	if (!err && statfs(shared->dir, &fs))
 		err = -errno;
-	if (!err && !S_ISDIR(st.st_mode))
-		err = -ENOTDIR;
+	if (!err && fs.f_type != BPF_FS_MAGIC)
+		return failed(failure, EXIT_MAP,
+			      "%s is not on bpffs: maps that tools share cannot be pinned there",
+			      shared->dir);
 	return err ? failed(failure, err == -EACCES ? EXIT_PERMISSION : EXIT_MAP,
 			    "cannot use %s for maps that tools share: %s",
 			    args->shared_dir ? args->shared_dir : shared->dir, failure__reason(err))

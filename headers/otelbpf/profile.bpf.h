@@ -200,8 +200,9 @@ struct otel_maple_walk {
  * tree is walked without its lock: reads of freed memory give an error or nonsense, no
  * fault, and what comes out is looked at once more; see also otel_path__read().
  *
- * lib/maple_tree.c: an entry whose low bits are 10 is a node: its type in bits 3 to 6, its
- * address above bit 8. Slot i covers what is above pivot i - 1, up to pivot i; 0 ends the pivots.
+ * lib/maple_tree.c: a root whose low bits are 10 is a node. A node's type is in bits 3 to 6, its
+ * address begins at bit 8. Slot i covers what is above pivot i - 1, up to pivot i; a pivot of 0
+ * ends them. What the slots of a leaf have are the mappings.
  */
 static long otel_maple__pivot(__u32 i, struct otel_maple_walk *walk)
 {
@@ -218,10 +219,9 @@ static long otel_maple__level(__u32 i, struct otel_maple_walk *walk)
 {
 	struct maple_range_64 *range = (void *)(walk->entry & ~0xffULL);
 	struct maple_arange_64 *arange = (void *)range;
+	__u32 type = walk->entry >> 3 & 0xf;
 
-	if ((walk->entry & 3) != 2 || walk->entry < 4096)
-		return 1;
-	if ((walk->entry >> 3 & 0xf) == maple_arange_64) {
+	if (type == maple_arange_64) {
 		walk->pivots = (__u64)__builtin_preserve_access_index(&arange->pivot);
 		walk->slots = (__u64)__builtin_preserve_access_index(&arange->slot);
 		walk->n = sizeof(arange->pivot) / sizeof(__u64);
@@ -235,7 +235,7 @@ static long otel_maple__level(__u32 i, struct otel_maple_walk *walk)
 	if (bpf_probe_read_kernel(&walk->entry, sizeof(walk->entry),
 				  (void *)(walk->slots + 8ULL * walk->slot)))
 		walk->entry = 0;
-	return 0;
+	return type == maple_leaf_64 || !walk->entry;
 }
 
 static __noinline struct file *otel_mapping__file(__u64 address)
@@ -246,6 +246,8 @@ static __noinline struct file *otel_mapping__file(__u64 address)
 	struct vm_area_struct *vma;
 
 	walk.entry = (__u64)BPF_CORE_READ(mm, mm_mt.ma_root);
+	if ((walk.entry & 3) != 2 || walk.entry < 4096)
+		return NULL; /* a single mapping, or none */
 	bpf_loop(OTEL_MAPLE_LEVELS, otel_maple__level, &walk, 0);
 	vma = (void *)walk.entry;
 	if (!vma || (walk.entry & 3) || BPF_CORE_READ(vma, vm_mm) != mm ||
