@@ -64,7 +64,8 @@ EXPORTER_OBJ := $(call obj,exporter/*.c exporter/*/*.c)
 EXPORTER_LIB := $(filter-out %/main.o,$(EXPORTER_OBJ))
 TEST_LIB := $(call obj,selftests/lib/*.c)
 TESTS := $(patsubst selftests/%.c,$(U)/selftests/%,$(wildcard selftests/*_test.c))
-TEST_TOOLS := $(patsubst selftests/tools/%.c,$(U)/selftests/tools/%,$(wildcard selftests/tools/*.c))
+TEST_TOOLS := $(patsubst selftests/tools/%.c,$(U)/selftests/tools/%,$(wildcard selftests/tools/*.c)) \
+	$(U)/selftests/tools/libfar.so
 
 .PHONY: all progs tests install uninstall check bench lint clean need asan
 .DELETE_ON_ERROR:
@@ -140,6 +141,15 @@ $(U)/selftests/%_test: $(U)/obj/selftests/%_test.o $(TEST_LIB) $(EXPORTER_LIB) $
 $(U)/selftests/tools/%: selftests/tools/%.c
 	@mkdir -p $(@D)
 	$(CC) -O2 -g -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -static -MMD -MP -MF $@.d $< -o $@ -lpthread
+
+# The one whose code is in a library of its own.
+FAR = $(CC) -O2 -g -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -fno-omit-frame-pointer -Wl,--build-id
+$(U)/selftests/tools/far: selftests/tools/far.c
+	@mkdir -p $(@D)
+	$(FAR) $< -o $@ -ldl
+$(U)/selftests/tools/libfar.so: selftests/tools/far.c
+	@mkdir -p $(@D)
+	$(FAR) -DLIBRARY -shared -fPIC $< -o $@
 
 # --- around ------------------------------------------------------------------
 

@@ -66,6 +66,7 @@ struct exporter {
 	size_t points, bytes, requests;
 	bool undelivered;
 	bool again; /* what was not delivered may be taken later */
+	bool last;  /* no other comes after it */
 };
 
 static volatile bool stop;
@@ -388,12 +389,8 @@ static size_t request_limit(const struct exporter *exporter)
 	return limit;
 }
 
-/*
- * The same for profiles: a window at a time, deleted when it has been acknowledged.
- *
- * Return: an exit code.
- */
-static int export_profiles(struct exporter *exporter, bool owner, int *maps)
+/* Return: an exit code. */
+static int export_window(struct exporter *exporter, bool owner, int *maps)
 {
 	int err;
 
@@ -402,8 +399,7 @@ static int export_profiles(struct exporter *exporter, bool owner, int *maps)
 	exporter->kind = SIGNAL_PROFILES;
 	err = profiles__read(exporter->profiles, exporter->resources, exporter->set, owner,
 			     exporter->last_ns);
-	if (err > 0)
-		*maps += err;
+	*maps = err > 0 ? err : 0;
 	if (err >= 0)
 		err = profile_set__emit_otlp(exporter->set, request_limit(exporter),
 					     deliver_profiles, exporter);
@@ -414,6 +410,26 @@ static int export_profiles(struct exporter *exporter, bool owner, int *maps)
 	if (owner && !exporter->again)
 		profiles__acknowledge(exporter->profiles);
 	return EXIT_OK;
+}
+
+/*
+ * The same for profiles: a window at a time, deleted when it has been acknowledged. The last
+ * export has nobody to come after it: what was still to be acknowledged, then what came since.
+ *
+ * Return: an exit code.
+ */
+static int export_profiles(struct exporter *exporter, bool owner, int *maps)
+{
+	int code, found;
+
+	code = export_window(exporter, owner, &found);
+	if (!code && exporter->last && !exporter->again &&
+	    profiles__left_open(exporter->profiles)) {
+		export_time(exporter);
+		code = export_window(exporter, owner, &found);
+	}
+	*maps += found;
+	return code;
 }
 
 static int write_view(const struct settings *settings, const struct pb *out)
@@ -555,6 +571,7 @@ static int run(struct exporter *exporter)
 		if (err == -EACCES || err == -EPERM)
 			return fail(EXIT_PERMISSION, "%s: %s", settings->pin_dir, strerror(-err));
 		report_state(err, settings->pin_dir);
+		exporter->last = last;
 		if (!err) {
 			code = export_once(exporter, true);
 			if (code == EXIT_INTERNAL)

@@ -4,16 +4,15 @@
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
 #include <errno.h>
-#include <linux/membarrier.h>
 #include <otelbpf/meta.h>
 #include <otelbpf/profile.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "fail.h"
+#include "grace.h"
 #include "otlp/attr.h"
 #include "otlp/fields.h"
 #include "pins.h"
@@ -23,12 +22,14 @@
 #define ATTRS_MAX 8
 #define SYMBOLS_MAX 16
 #define BATCH 256
+#define TRACE_ID_SIZE 16
+#define TRACE_SIZE (TRACE_ID_SIZE + 8)
 
 /* Where things are in a sample's key and value. */
 struct layout {
 	__u32 key_size, value_size;
-	int process, user, kernel, window; /* offsets in the key, -1: not there */
-	__u32 value;			   /* offset in the value */
+	int process, user, kernel, trace, window; /* offsets in the key, -1: not there */
+	__u32 value;				  /* offset in the value */
 	struct {
 		const char *name;
 		__u32 offset, size;
@@ -42,7 +43,7 @@ struct probe {
 	const char *name;
 	struct btf *btf;
 	struct tagged *tagged;
-	int samples, stacks, mappings, processes, window, rodata;
+	int samples, stacks, mappings, files, processes, window;
 	__u32 window_offset, window_size;
 	struct layout layout;
 	struct otel_meta meta;
@@ -61,11 +62,20 @@ struct done {
 	size_t n, room;
 };
 
+/* A location that has been made: naming a frame costs more than all the rest. */
+struct named_frame {
+	__u64 frame;
+	__u32 process; /* + 1; 0: the same in all of them */
+	__u8 kind;     /* 0: free; FRAME_… */
+	int location;
+};
+
 struct profiles {
 	const char *pin_dir;
 	struct symbols *symbols;
 	struct process_resources *processes;
-	bool cleaned; /* what an exporter that was killed left of acknowledged windows */
+	bool left_open; /* an older window came first */
+	bool cleaned;	/* what an exporter that was killed left of acknowledged windows */
 	struct done *done;
 	int n_done;
 	/* of one probe's window */
@@ -76,7 +86,10 @@ struct profiles {
 	size_t n_stacks;
 	__u32 *stack_index, stack_mask;
 	struct otel_build_id *build_ids;
+	char **paths; /* by number, as build ids; NULL: not known */
 	__u32 n_build_ids;
+	struct named_frame *frames;
+	__u32 n_frames, frame_room;
 };
 
 struct profiles *profiles__new(const char *pin_dir, struct symbols *symbols)
@@ -115,12 +128,19 @@ static void forget_window(struct profiles *profiles)
 	free(profiles->stack_keys);
 	free(profiles->stack_index);
 	free(profiles->build_ids);
+	for (__u32 i = 0; profiles->paths && i < profiles->n_build_ids; i++)
+		free(profiles->paths[i]);
+	free(profiles->paths);
+	free(profiles->frames);
 	profiles->samples = NULL;
 	profiles->stacks = NULL;
 	profiles->stack_keys = NULL;
 	profiles->stack_index = NULL;
 	profiles->build_ids = NULL;
-	profiles->n_samples = profiles->n_stacks = profiles->n_build_ids = 0;
+	profiles->paths = NULL;
+	profiles->frames = NULL;
+	profiles->n_samples = profiles->n_stacks = 0;
+	profiles->n_build_ids = profiles->n_frames = profiles->frame_room = 0;
 }
 
 void profiles__free(struct profiles *profiles)
@@ -162,6 +182,8 @@ static void describe_key(struct probe *probe, const struct btf_type *type, int i
 				 !strcmp(tag->arg[0], "process") &&
 				 size == sizeof(struct otel_process_id))
 				layout->process = offset;
+			else if (!strcmp(tag->word, "trace") && size == TRACE_SIZE)
+				layout->trace = offset;
 			else if (!strcmp(tag->word, "stack") && tag->args == 1 && size == 8)
 				*(strcmp(tag->arg[0], "kernel") ? &layout->user : &layout->kernel) =
 					offset;
@@ -187,6 +209,7 @@ static int describe(struct probe *probe, const struct bpf_map_info *info)
 				  .process = -1,
 				  .user = -1,
 				  .kernel = -1,
+				  .trace = -1,
 				  .window = -1};
 	key = struct_of(probe->btf, info->btf_key_type_id, &key_id);
 	value = struct_of(probe->btf, info->btf_value_type_id, &value_id);
@@ -267,6 +290,7 @@ static bool take_map(struct probe *probe, int fd, const char *name, struct bpf_m
 		{"profile", offsetof(struct probe, samples)},
 		{"stacks", offsetof(struct probe, stacks)},
 		{"mappings", offsetof(struct probe, mappings)},
+		{"files", offsetof(struct probe, files)},
 		{"processes", offsetof(struct probe, processes)},
 	};
 	struct bpf_map_info info = {0};
@@ -301,8 +325,8 @@ static bool take_map(struct probe *probe, int fd, const char *name, struct bpf_m
 
 static void close_probe(struct probe *probe)
 {
-	int fds[] = {probe->samples, probe->stacks, probe->mappings, probe->processes,
-		     probe->window};
+	int fds[] = {probe->samples, probe->stacks,    probe->mappings,
+		     probe->files,   probe->processes, probe->window};
 
 	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
 		if (fds[i] >= 0)
@@ -322,6 +346,7 @@ static int open_probe(struct profiles *profiles, struct probe *probe, const char
 				.samples = -1,
 				.stacks = -1,
 				.mappings = -1,
+				.files = -1,
 				.processes = -1,
 				.window = -1};
 	/* profile.bpf.h's section .data.window: without it there is nothing to look for. */
@@ -351,17 +376,6 @@ static int open_probe(struct profiles *profiles, struct probe *probe, const char
 
 /* --- windows --------------------------------------------------------------- */
 
-/*
- * Every program that has read the old window number runs with preemption disabled:
- * a grace period waits for all of them (membarrier(2), MEMBARRIER_CMD_GLOBAL).
- */
-static void grace_period(void)
-{
-	/* nohz_full kernels refuse it, and a seccomp filter may. A program takes microseconds. */
-	if (syscall(__NR_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0))
-		usleep(100000);
-}
-
 static int read_state(struct probe *probe)
 {
 	__u32 zero = 0;
@@ -382,7 +396,8 @@ static int close_window(struct probe *probe, __u64 now_ns)
 	probe->state.start_ns[probe->state.current & 1] = now_ns;
 	if (bpf_map_update_elem(probe->window, &zero, &probe->state, BPF_EXIST))
 		return -errno;
-	grace_period();
+	/* Every program that has read the old number ends before this does. */
+	grace__period();
 	return 0;
 }
 
@@ -467,27 +482,59 @@ static int note_done(struct profiles *profiles, int fd, __u32 key_size, size_t s
 	return 0;
 }
 
+/* "/usr/bin/true" of its components; "" when there are none. */
+#define PATH_TEXT (OTEL_PATH_LEVELS * (OTEL_PATH_NAME + 1) + 1)
+static void join_path(const struct otel_path *path, char text[PATH_TEXT])
+{
+	size_t len = 0;
+
+	text[0] = '\0';
+	for (int i = OTEL_PATH_LEVELS - 1; i >= 0; i--)
+		if (path->name[i][0])
+			len += snprintf(text + len, PATH_TEXT - len, "/%.*s", OTEL_PATH_NAME,
+					path->name[i]);
+}
+
+static int grow_build_ids(struct profiles *profiles, __u32 n)
+{
+	__u32 has = profiles->n_build_ids;
+	struct otel_build_id *ids = reallocarray(profiles->build_ids, n, sizeof(*ids));
+	char **paths;
+
+	if (!ids)
+		return -ENOMEM;
+	profiles->build_ids = ids;
+	paths = reallocarray(profiles->paths, n, sizeof(*paths));
+	if (!paths)
+		return -ENOMEM;
+	profiles->paths = paths;
+	memset(ids + has, 0, (n - has) * sizeof(*ids));
+	memset(paths + has, 0, (n - has) * sizeof(*paths));
+	profiles->n_build_ids = n;
+	return 0;
+}
+
 static int read_build_ids(struct profiles *profiles, const struct probe *probe)
 {
 	struct otel_build_id id, *last = NULL;
+	struct otel_path path;
+	char text[PATH_TEXT];
 	__u32 number;
 
 	while (probe->mappings >= 0 && !bpf_map_get_next_key(probe->mappings, last, &id)) {
 		last = &id;
 		if (bpf_map_lookup_elem(probe->mappings, &id, &number) || number > 1 << 20)
 			continue;
-		if (number >= profiles->n_build_ids) {
-			struct otel_build_id *more =
-				reallocarray(profiles->build_ids, number + 64, sizeof(*more));
-
-			if (!more)
-				return -ENOMEM;
-			memset(more + profiles->n_build_ids, 0,
-			       (number + 64 - profiles->n_build_ids) * sizeof(*more));
-			profiles->build_ids = more;
-			profiles->n_build_ids = number + 64;
-		}
+		if (number >= profiles->n_build_ids && grow_build_ids(profiles, number + 64))
+			return -ENOMEM;
 		profiles->build_ids[number] = id;
+		if (probe->files < 0 || bpf_map_lookup_elem(probe->files, &number, &path))
+			continue;
+		join_path(&path, text);
+		free(profiles->paths[number]);
+		profiles->paths[number] = text[0] ? strdup(text) : NULL;
+		if (text[0] && !profiles->paths[number])
+			return -ENOMEM;
 	}
 	return 0;
 }
@@ -569,24 +616,17 @@ static int clean(const struct probe *probe)
 
 struct process {
 	struct otel_process_id id;
-	char path[OTEL_PATH_LEVELS * (OTEL_PATH_NAME + 1) + 1];
+	char path[PATH_TEXT];
 	int profile;
 };
 
-/* The path as it was within its file system, which for most is the path. */
 static void read_process(const struct probe *probe, struct process *process,
 			 struct otel_process *info)
 {
-	size_t len = 0;
-
-	process->path[0] = '\0';
 	memset(info, 0, sizeof(*info));
-	if (probe->processes < 0 || bpf_map_lookup_elem(probe->processes, &process->id, info))
-		return;
-	for (int i = OTEL_PATH_LEVELS - 1; i >= 0; i--)
-		if (info->path[i][0])
-			len += snprintf(process->path + len, sizeof(process->path) - len, "/%.*s",
-					OTEL_PATH_NAME, info->path[i]);
+	if (probe->processes >= 0)
+		bpf_map_lookup_elem(probe->processes, &process->id, info);
+	join_path(&info->path, process->path);
 }
 
 static void mix_id(__u8 id[16], const __u64 *words, int n)
@@ -718,8 +758,8 @@ static int add_user_frame(struct profiles *profiles, struct profile_set *set,
 		if (number < profiles->n_build_ids) {
 			memcpy(file.build_id, profiles->build_ids[number].bytes, BUILD_ID_SIZE);
 			file.build_id_len = BUILD_ID_SIZE;
+			file.path = profiles->paths[number];
 		}
-		file.path = process->path[0] ? process->path : NULL;
 		return add_file_frame(profiles, set, &file, offset, leaf);
 	}
 	frame &= ~OTEL_FRAME_ADDRESS;
@@ -749,6 +789,70 @@ static bool is_tracer(struct profiles *profiles, __u64 address)
 	return false;
 }
 
+/* --- each frame is named once ------------------------------------------------ */
+
+enum { FRAME_KERNEL = 1, FRAME_USER = 2, FRAME_LEAF = 4 };
+
+static struct named_frame *find_frame(struct named_frame *frames, __u32 room,
+				      const struct named_frame *like)
+{
+	__u64 hash =
+		(like->frame ^ (__u64)like->process << 32 ^ like->kind) * 0x9e3779b97f4a7c15ULL;
+	__u32 at = hash >> 32 & (room - 1);
+
+	while (frames[at].kind &&
+	       (frames[at].frame != like->frame || frames[at].process != like->process ||
+		frames[at].kind != like->kind))
+		at = (at + 1) & (room - 1);
+	return &frames[at];
+}
+
+static int make_room(struct profiles *profiles)
+{
+	__u32 room = profiles->frame_room ? 2 * profiles->frame_room : 1024;
+	struct named_frame *frames;
+
+	if (2 * (profiles->n_frames + 1) <= profiles->frame_room)
+		return 0;
+	frames = calloc(room, sizeof(*frames));
+	if (!frames)
+		return -ENOMEM;
+	for (__u32 i = 0; i < profiles->frame_room; i++)
+		if (profiles->frames[i].kind)
+			*find_frame(frames, room, &profiles->frames[i]) = profiles->frames[i];
+	free(profiles->frames);
+	profiles->frames = frames;
+	profiles->frame_room = room;
+	return 0;
+}
+
+static int add_frame(struct profiles *profiles, struct profile_set *set,
+		     const struct process *process, __u64 address, int side, bool leaf)
+{
+	struct named_frame like =
+				   {
+					   .frame = address,
+					   .kind = side | (leaf ? FRAME_LEAF : 0),
+				   },
+			   *frame;
+
+	/* An address means something in one process only; a place in a file, in all. */
+	if (side == FRAME_USER && (address & OTEL_FRAME_ADDRESS))
+		like.process = process->profile + 1;
+	if (make_room(profiles))
+		return -ENOMEM;
+	frame = find_frame(profiles->frames, profiles->frame_room, &like);
+	if (frame->kind)
+		return frame->location;
+	like.location = side == FRAME_USER ? add_user_frame(profiles, set, process, address, leaf)
+					   : add_kernel_frame(profiles, set, address, leaf);
+	if (like.location >= 0) {
+		*frame = like;
+		profiles->n_frames++;
+	}
+	return like.location;
+}
+
 /* Kernel frames, then the user's: leaf first. */
 static int add_stack(struct profiles *profiles, struct profile_set *set,
 		     const struct process *process, __u64 user, __u64 kernel, bool tracer)
@@ -769,10 +873,8 @@ static int add_stack(struct profiles *profiles, struct profile_set *set,
 
 			if (!side && leaf && tracer && is_tracer(profiles, stack->frames[i]))
 				continue;
-			location = side ? add_user_frame(profiles, set, process, stack->frames[i],
-							 leaf)
-					: add_kernel_frame(profiles, set, stack->frames[i], leaf);
-
+			location = add_frame(profiles, set, process, stack->frames[i],
+					     side ? FRAME_USER : FRAME_KERNEL, leaf);
 			if (location < 0)
 				return location;
 			locations[n++] = location;
@@ -781,12 +883,19 @@ static int add_stack(struct profiles *profiles, struct profile_set *set,
 	return profile_set__stack(set, locations, n);
 }
 
+static int add_link(const struct layout *layout, struct profile_set *set, const char *key)
+{
+	const __u8 *trace = (const __u8 *)key + layout->trace;
+
+	return layout->trace < 0 ? 0 : profile_set__link(set, trace, trace + TRACE_ID_SIZE);
+}
+
 static int add_sample(struct profiles *profiles, struct probe *probe, struct profile_set *set,
 		      const struct process *process, const char *key, const char *value)
 {
 	const struct layout *layout = &probe->layout;
 	__u64 user = 0, kernel = 0, count;
-	int attrs[ATTRS_MAX], stack;
+	int attrs[ATTRS_MAX], stack, link;
 	char text[65];
 
 	if (layout->user >= 0)
@@ -805,10 +914,14 @@ static int add_sample(struct profiles *profiles, struct probe *probe, struct pro
 	stack = add_stack(profiles, set, process, user, kernel, !layout->period_type[0]);
 	if (stack < 0)
 		return stack;
-	return profile_set__sample(set, process->profile, stack, attrs, layout->n_attrs, 0, count);
+	link = add_link(layout, set, key);
+	if (link < 0)
+		return link;
+	return profile_set__sample(set, process->profile, stack, attrs, layout->n_attrs, link,
+				   count);
 }
 
-/* By process, so that a profile is opened once and files are looked up in a row. */
+/* By process, so that a profile is opened once. */
 static __thread __u32 process_at;
 
 static int by_process(const void *a, const void *b)
@@ -868,6 +981,7 @@ static int read_probe(struct profiles *profiles, struct probe *probe, struct res
 	if (!err && owner && profiles->n_samples) {
 		memcpy(&probe->closed, profiles->samples + layout->window, sizeof(probe->closed));
 		end_ns = probe->state.start_ns[probe->state.current & 1];
+		profiles->left_open = true;
 	} else if (!err) {
 		err = owner ? close_window(probe, now_ns) : 0;
 		if (!err)
@@ -897,6 +1011,7 @@ int profiles__read(struct profiles *profiles, struct resources *resources, struc
 	int n, count = 0, err = 0;
 
 	forget_done(profiles);
+	profiles->left_open = false;
 	n = pins__probes(profiles->pin_dir, &names);
 	for (int i = 0; i < n && err != -ENOMEM; i++) {
 		struct probe probe;
@@ -917,6 +1032,11 @@ int profiles__read(struct profiles *profiles, struct resources *resources, struc
 	process_resources__next_export(profiles->processes);
 	profiles->cleaned |= owner && !err;
 	return n < 0 ? n : err == -ENOMEM ? err : count;
+}
+
+bool profiles__left_open(const struct profiles *profiles)
+{
+	return profiles->left_open;
 }
 
 int profiles__acknowledge(struct profiles *profiles)

@@ -35,6 +35,13 @@ int profiles__read(struct profiles *profiles, struct resources *resources, struc
 		   bool owner, __u64 now_ns);
 
 /**
+ * profiles__left_open - whether the last profiles__read() took an older window
+ *
+ * An owner that is about to end acknowledges that one and reads once more.
+ */
+bool profiles__left_open(const struct profiles *profiles);
+
+/**
  * profiles__acknowledge - delete the closed windows that were read
  *
  * To be called by an owner, when their receiver has them.

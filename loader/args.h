@@ -8,6 +8,7 @@
 /**
  * struct args - options and arguments of one invocation
  * @pin_dir:  where probes are pinned
+ * @shared_dir: load: where maps are pinned that tools share; NULL: the root of @pin_dir's mount
  * @json:     -j
  * @verbose:  -v
  * @replace:  load: drop what has another layout
@@ -19,7 +20,7 @@
  * @name:     what follows the command, @names of them
  */
 struct args {
-	const char *pin_dir;
+	const char *pin_dir, *shared_dir;
 	bool json, verbose, replace, deny, children;
 	const char **set, **filter, **probe;
 	char **name;

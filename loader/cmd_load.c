@@ -27,6 +27,18 @@ static const char *key_of(const char *set, const char *probe)
 	return !strncmp(set, probe, len) && set[len] == '.' ? set + len + 1 : NULL;
 }
 
+/* Cycles are asked for: the clock will do where there is no counter, but not in silence. */
+static const char *choose_event(const struct object *object)
+{
+	int err = hook__try_cycles();
+
+	if (err != -ENOENT && err != -EOPNOTSUPP && err != -ENODEV)
+		return "cycles"; /* what else is wrong is said where hooks are checked */
+	inform("%s: this machine has no cycle counter (%s): sampling by the kernel's clock",
+	       object->target->probe, failure__reason(err));
+	return NULL;
+}
+
 static int apply_sets(const struct args *args, struct object *object, struct failure *failure)
 {
 	struct option_vars options;
@@ -51,6 +63,9 @@ static int apply_sets(const struct args *args, struct object *object, struct fai
 	for (int i = 0; i < options.n; i++)
 		if (options.var[i].is_frequency)
 			object->frequency = option__value(&options.var[i]);
+	for (int i = 0; i < options.n; i++)
+		if (options.var[i].is_hardware && option__value(&options.var[i]))
+			object->event = choose_event(object);
 	free(options.var);
 	return code;
 }
@@ -108,7 +123,7 @@ static void report(const struct stage *stage)
 static int load_one(void *arg, struct json_object *result)
 {
 	const struct job *job = arg;
-	struct stage stage = {.lock = -1, .old.lock = -1};
+	struct stage stage = {.lock = -1, .old.lock = -1, .shared.lock = -1};
 	struct failure failure = {};
 	struct bpf_map *programs;
 	struct object object;

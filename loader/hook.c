@@ -299,20 +299,32 @@ static int attach_kprobe(const struct hook *hook, const char *target, int prog)
 
 /* --- perf_event: sampling on each CPU ---------------------------------------- */
 
+static const struct {
+	const char *name;
+	__u32 type;
+	__u64 config;
+} sampling_events[] = {
+	{"cpu-clock/", PERF_TYPE_SOFTWARE, PERF_COUNT_SW_CPU_CLOCK},
+	{"cycles/", PERF_TYPE_HARDWARE, PERF_COUNT_HW_CPU_CYCLES},
+};
+
+/* EVENT/FREQUENCY */
 static int open_sampling(const char *target, int cpu)
 {
-	struct perf_event_attr attr = {
-		.size = sizeof(attr),
-		.type = PERF_TYPE_SOFTWARE,
-		.config = PERF_COUNT_SW_CPU_CLOCK,
-		.freq = 1,
-	};
-	unsigned int frequency;
+	struct perf_event_attr attr = {.size = sizeof(attr), .type = PERF_TYPE_MAX, .freq = 1};
 	int fd;
 
-	if (sscanf(target, "cpu-clock/%u", &frequency) != 1 || !frequency)
+	for (size_t i = 0; i < sizeof(sampling_events) / sizeof(sampling_events[0]); i++) {
+		size_t len = strlen(sampling_events[i].name);
+
+		if (strncmp(target, sampling_events[i].name, len))
+			continue;
+		attr.type = sampling_events[i].type;
+		attr.config = sampling_events[i].config;
+		attr.sample_freq = strtoul(target + len, NULL, 10);
+	}
+	if (attr.type == PERF_TYPE_MAX || !attr.sample_freq)
 		return -EINVAL;
-	attr.sample_freq = frequency;
 	fd = syscall(__NR_perf_event_open, &attr, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC);
 	return fd < 0 ? -errno : fd;
 }
@@ -326,6 +338,16 @@ static int sampling_works(const struct hook *hook, const char *target, struct fa
 		return failed(failure, event == -EACCES ? EXIT_PERMISSION : EXIT_KERNEL,
 			      "this kernel refuses a perf event for sampling: %s",
 			      failure__reason(event));
+	close(event);
+	return 0;
+}
+
+int hook__try_cycles(void)
+{
+	int event = open_sampling("cycles/1", 0);
+
+	if (event < 0)
+		return event;
 	close(event);
 	return 0;
 }

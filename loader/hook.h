@@ -44,6 +44,9 @@ int hook__available(const char *section, struct failure *failure);
  */
 bool hook__each_cpu(const char *section);
 
+/** hook__try_cycles - whether the CPUs' cycle counters can be sampled: 0 or -errno */
+int hook__try_cycles(void);
+
 /**
  * hook__attach - attach a loaded program
  * @section: its section

@@ -65,6 +65,7 @@ enum {
 	OPT_SET,
 	OPT_FILTER,
 	OPT_REPLACE,
+	OPT_SHARED_DIR,
 	OPT_PROBE,
 	OPT_DENY,
 	OPT_CHILDREN,
@@ -89,6 +90,10 @@ static const struct choice {
 	 ACCEPT_SET,
 	 "",
 	 "drop what is loaded if its layout differs"},
+	{{"shared-dir", required_argument, NULL, OPT_SHARED_DIR},
+	 ACCEPT_SET,
+	 " DIR",
+	 "where maps are that tools share (or $OTELBPF_SHARED_DIR; the root of bpffs)"},
 	{{"probe", required_argument, NULL, OPT_PROBE},
 	 ACCEPT_FILTER,
 	 " PROBE",
@@ -204,6 +209,9 @@ static int parse(struct args *args, const struct command **command, int argc, ch
 		case OPT_PIN_DIR:
 			args->pin_dir = optarg;
 			break;
+		case OPT_SHARED_DIR:
+			args->shared_dir = optarg;
+			break;
 		case OPT_SET:
 			args->set[args->sets++] = optarg;
 			break;
@@ -253,7 +261,7 @@ int main(int argc, char **argv)
 	_cleanup_free_ const char **set = calloc(argc + 1, sizeof(*set));
 	_cleanup_free_ const char **filter = calloc(argc + 1, sizeof(*filter));
 	_cleanup_free_ const char **probe = calloc(argc + 1, sizeof(*probe));
-	const char *environment = getenv("OTELBPF_PIN_DIR");
+	const char *environment = getenv("OTELBPF_PIN_DIR"), *shared = getenv("OTELBPF_SHARED_DIR");
 	struct args args = {
 		.pin_dir = PIN_DIR_DEFAULT, .set = set, .filter = filter, .probe = probe};
 	const struct command *command = NULL;
@@ -265,6 +273,8 @@ int main(int argc, char **argv)
 	program_invocation_short_name = (char *)"otelbpf";
 	if (environment && environment[0])
 		args.pin_dir = environment;
+	if (shared && shared[0])
+		args.shared_dir = shared;
 	code = parse(&args, &command, argc, argv);
 	if (code || !command)
 		return code;

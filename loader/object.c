@@ -288,7 +288,8 @@ void object__hook(const struct object *object, const struct bpf_program *prog,
 
 	name += name[0] == '?';
 	if (!strcmp(name, "perf_event"))
-		snprintf(section, OTEL_SECTION_MAX, "perf_event/cpu-clock/%u",
+		snprintf(section, OTEL_SECTION_MAX, "perf_event/%s/%u",
+			 object->event ? object->event : "cpu-clock",
 			 object->frequency ? object->frequency : DEFAULT_FREQUENCY);
 	else
 		snprintf(section, OTEL_SECTION_MAX, "%s", name);

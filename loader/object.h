@@ -42,12 +42,14 @@ int targets__find(char **names, int n, struct target **targets, int *found);
  * @obj:    libbpf's view
  * @tagged: index of its BTF's tags
  * @frequency: of perf_event programs, Hz
+ * @event:    of perf_event programs: "cycles", or NULL for the kernel's clock
  */
 struct object {
 	const struct target *target;
 	struct bpf_object *obj;
 	struct tagged *tagged;
 	unsigned int frequency;
+	const char *event;
 	void *image;
 };
 

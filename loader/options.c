@@ -151,6 +151,8 @@ int options__of(const struct object *object, struct option_vars *options, struct
 			more[options->n] = (struct option_var){};
 			more[options->n].is_frequency =
 				tagged__find(object->tagged, info->type, -1, "frequency");
+			more[options->n].is_hardware =
+				tagged__find(object->tagged, info->type, -1, "hardware");
 			if (describe(btf, info, tag, map, &more[options->n]))
 				return failed(failure, EXIT_LOAD,
 					      "%s: the option tag '%s' is malformed or on "

@@ -22,6 +22,7 @@ typedef __int128 option_number;
  * @at:   its bytes in libbpf's initial image of the section
  * @size: 1, 2, 4 or 8
  * @is_frequency: tagged OTEL_FREQUENCY
+ * @is_hardware: tagged OTEL_HARDWARE
  */
 struct option_var {
 	const char *name, *unit, *help;
@@ -30,6 +31,7 @@ struct option_var {
 	size_t size;
 	bool is_signed;
 	bool is_frequency;
+	bool is_hardware;
 };
 
 struct option_vars {

@@ -71,7 +71,8 @@ int stage__begin(struct stage *stage, const struct args *args, struct object *ob
 	char path[PATH_MAX];
 	int err;
 
-	*stage = (struct stage){.args = args, .object = object, .lock = -1, .old.lock = -1};
+	*stage = (struct stage){
+		.args = args, .object = object, .lock = -1, .old.lock = -1, .shared.lock = -1};
 	err = path__format(stage->dir, "%s/%s" TREE_NEW, args->pin_dir, name);
 	if (!err)
 		err = path__format(path, "%s/%s", args->pin_dir, name);
@@ -81,7 +82,8 @@ int stage__begin(struct stage *stage, const struct args *args, struct object *ob
 		return failed(failure, err == -EACCES || err == -EPERM ? EXIT_PERMISSION : EXIT_MAP,
 			      "cannot make %s: %s", stage->dir, failure__reason(err));
 	stage->has_old = !access(path, F_OK);
-	return stage->has_old ? meet_old(stage, failure) : 0;
+	err = stage->has_old ? meet_old(stage, failure) : 0;
+	return err ? err : shared__take(&stage->shared, args, object, failure);
 }
 
 /* --- filling ------------------------------------------------------------------ */
@@ -238,7 +240,7 @@ static int pin_all(struct stage *stage, struct failure *failure)
 	int err = tree__make_probe(stage->dir);
 
 	bpf_object__for_each_map (map, stage->object->obj) {
-		if (err || bpf_map__fd(map) < 0)
+		if (err || bpf_map__fd(map) < 0 || shared__has(&stage->shared, map))
 			continue;
 		object__pin_name(map, pin);
 		what = "map";
@@ -257,7 +259,7 @@ static int pin_all(struct stage *stage, struct failure *failure)
 		return failed(failure, err == -EACCES || err == -EPERM ? EXIT_PERMISSION : EXIT_MAP,
 			      "cannot pin %s %s below %s: %s", what, name, stage->dir,
 			      failure__reason(err));
-	return 0;
+	return shared__pin(&stage->shared, failure);
 }
 
 int stage__fill(struct stage *stage, struct failure *failure)
@@ -382,12 +384,14 @@ int stage__commit(struct stage *stage, struct failure *failure)
 	/* Now it is the old one that has this name. */
 	if (!code && stage->has_old)
 		tree__remove(stage->dir);
+	stage->committed = !code;
 	return code;
 }
 
 void stage__end(struct stage *stage)
 {
 	probe__close(&stage->old);
+	shared__end(&stage->shared, stage->committed);
 	if (stage->lock >= 0)
 		close(stage->lock);
 	stage->lock = -1;

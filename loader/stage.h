@@ -8,6 +8,7 @@
 #include "args.h"
 #include "object.h"
 #include "probe.h"
+#include "shared.h"
 
 /**
  * struct stage - one load under way
@@ -17,6 +18,8 @@
  * @lock:     of @dir
  * @old:      what is loaded under this name, locked, if @has_old
  * @keeps:    its maps go on, only programs are replaced
+ * @shared:   maps that are not the probe's alone
+ * @committed: it has taken its place
  * @dropped:  words for a person: which entries --replace drops
  * @has_old:  whether there is something
  * @hooks:    what its programs attach to
@@ -27,7 +30,8 @@ struct stage {
 	char dir[PATH_MAX];
 	int lock;
 	struct probe old;
-	bool has_old, keeps;
+	bool has_old, keeps, committed;
+	struct shared shared;
 	char dropped[512];
 	char hooks[OTEL_PROGRAMS_MAX][OTEL_SECTION_MAX];
 };

@@ -17,18 +17,11 @@ char LICENSE[] SEC("license") = "GPL";
 const volatile __u32 frequency OTEL_OPTION("1..999", "Hz",
 					   "Samples a second on each CPU") OTEL_FREQUENCY = 99;
 const volatile __u32 idle OTEL_OPTION("0..1", "", "Sample the idle task, too") = 0;
+const volatile __u32
+	hardware OTEL_OPTION("0..1", "",
+			     "Sample by the CPU's cycle counter, if it has one") OTEL_HARDWARE = 0;
 
 OTEL_LOSSES();
-
-struct sample_key {
-	struct otel_process_id process OTEL_RESOURCE(process);
-	char comm[16] OTEL_ATTR("thread.name", comm);
-	__u64 user_stack OTEL_STACK(user);
-	__u64 kernel_stack OTEL_STACK(kernel);
-	__u32 window OTEL_WINDOW;
-	__u32 pad;
-};
-_Static_assert(sizeof(struct sample_key) == 56, "sample_key has a hole");
 
 struct sample_value {
 	__u64 count OTEL_SAMPLES("samples", "count", "cpu", "nanoseconds");
@@ -38,7 +31,7 @@ struct sample_value {
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 16384);
-	__type(key, struct sample_key);
+	__type(key, struct otel_sample_key);
 	__type(value, struct sample_value);
 } samples SEC(".maps") OTEL_PROFILE;
 
@@ -49,7 +42,7 @@ int sample(struct bpf_perf_event_data *ctx)
 	static const struct sample_value none;
 	struct sample_value *value;
 	struct otel_scratch *s;
-	struct sample_key key = {};
+	struct otel_sample_key key = {};
 	__u32 zero = 0;
 	_Bool added = 0;
 
@@ -63,10 +56,12 @@ int sample(struct bpf_perf_event_data *ctx)
 	key.window = otel_window.current;
 	otel_process__identify(&key.process, task);
 	bpf_get_current_comm(key.comm, sizeof(key.comm));
+	if (trace_context)
+		otel_trace__current(&key.trace);
 	key.kernel_stack = otel_stack__kernel(ctx, s, key.window);
 	if (!(BPF_CORE_READ(task, flags) & 0x00200000)) /* PF_KTHREAD */
 		key.user_stack = otel_stack__user(ctx, s, key.window);
-	value = otel_table__get(&samples, &key, &none, &added);
+	value = otel_sample__get(&samples, &key, &none, &added);
 	if (added)
 		otel_process__remember(&key.process, s, task);
 	if (value)

@@ -36,6 +36,7 @@ struct blocked {
 	__u64 user_hash, kernel_hash; /* 0: no such stack */
 	struct otel_process_id process;
 	char comm[16];
+	struct otel_trace trace; /* as it was when the thread blocked */
 	__u32 epoch;
 	__u32 pad;
 	struct otel_stack user, kernel;
@@ -60,16 +61,6 @@ struct {
 	__type(value, struct blocked);
 } blocking SEC(".maps");
 
-struct sample_key {
-	struct otel_process_id process OTEL_RESOURCE(process);
-	char comm[16] OTEL_ATTR("thread.name", comm);
-	__u64 user_stack OTEL_STACK(user);
-	__u64 kernel_stack OTEL_STACK(kernel);
-	__u32 window OTEL_WINDOW;
-	__u32 pad;
-};
-_Static_assert(sizeof(struct sample_key) == 56, "sample_key has a hole");
-
 struct sample_value {
 	__u64 ns OTEL_SAMPLES("off_cpu", "nanoseconds", "", "");
 };
@@ -78,7 +69,7 @@ struct sample_value {
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 16384);
-	__type(key, struct sample_key);
+	__type(key, struct otel_sample_key);
 	__type(value, struct sample_value);
 } samples SEC(".maps") OTEL_PROFILE;
 
@@ -94,6 +85,8 @@ static __noinline int leave(void *ctx, struct task_struct *prev)
 		return 0;
 	otel_process__identify(&b->process, prev);
 	bpf_get_current_comm(b->comm, sizeof(b->comm));
+	if (trace_context)
+		otel_trace__current(&b->trace);
 	b->user_hash = b->kernel_hash = 0;
 	if (otel_stack__walk_kernel(ctx, s)) {
 		b->kernel_hash = s->key.hash;
@@ -115,7 +108,7 @@ static __noinline int come_back(__u32 tid)
 {
 	static const struct sample_value none;
 	struct sample_value *value;
-	struct sample_key key = {};
+	struct otel_sample_key key = {};
 	struct blocked *b;
 	_Bool added = 0;
 	__u64 ns;
@@ -129,11 +122,12 @@ static __noinline int come_back(__u32 tid)
 		key.window = otel_window.current;
 		key.process = b->process;
 		__builtin_memcpy(key.comm, b->comm, sizeof(key.comm));
+		key.trace = b->trace;
 		if (b->user_hash)
 			key.user_stack = otel_stack__put(b->user_hash, key.window, &b->user);
 		if (b->kernel_hash)
 			key.kernel_stack = otel_stack__put(b->kernel_hash, key.window, &b->kernel);
-		value = otel_table__get(&samples, &key, &none, &added);
+		value = otel_sample__get(&samples, &key, &none, &added);
 		if (value)
 			__sync_fetch_and_add(&value->ns, ns);
 	}

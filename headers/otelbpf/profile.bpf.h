@@ -15,6 +15,26 @@
 #include "profile.h"
 #include "table.bpf.h"
 #include "tags.h"
+#include "trace.bpf.h"
+
+const volatile __u32 trace_context
+	OTEL_OPTION("0..1", "", "Tell samples apart by their threads' trace context") = 1;
+
+/**
+ * struct otel_sample_key - what samples have in common that are added up
+ *
+ * The key of a table that is tagged OTEL_PROFILE; zero it before it is filled.
+ */
+struct otel_sample_key {
+	struct otel_process_id process OTEL_RESOURCE(process);
+	char comm[16] OTEL_ATTR("thread.name", comm);
+	__u64 user_stack OTEL_STACK(user);
+	__u64 kernel_stack OTEL_STACK(kernel);
+	struct otel_trace trace OTEL_TRACE;
+	__u32 window OTEL_WINDOW;
+	__u32 pad;
+};
+_Static_assert(sizeof(struct otel_sample_key) == 80, "otel_sample_key has a hole");
 
 /* Written by the exporter, read by every program. */
 struct otel_window otel_window SEC(".data.window") OTEL_TAG("window-state");
@@ -34,6 +54,17 @@ struct {
 	__type(key, struct otel_build_id);
 	__type(value, __u32);
 } mappings SEC(".maps") OTEL_TAG("mappings");
+
+/*
+ * Paths of the files that have these numbers. An element is written once, in place, by the
+ * program run that made the number: no lock, so an NMI may.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 4096);
+	__type(key, __u32);
+	__type(value, struct otel_path);
+} files SEC(".maps") OTEL_TAG("files");
 
 /* Processes by id: what their resource is made of when they are gone. */
 struct {
@@ -60,6 +91,8 @@ struct {
 } stack_losses SEC(".maps") OTEL_METRICS;
 #define otel_stack_lose(reason) otel_lose_in(&stack_losses, struct otel_stack_losses, reason)
 
+#define OTEL_FRESH_MAX 16 /* files of one stack that were never seen before; a power of 2 */
+
 /* A program's work space: too large for its stack. One entry, per CPU. */
 struct otel_scratch {
 	struct bpf_stack_build_id raw[OTEL_STACK_DEPTH];
@@ -67,6 +100,9 @@ struct otel_scratch {
 	struct otel_stack_key key;
 	struct otel_build_id last_id; /* frames of one file come in a row */
 	__u64 last_number;
+	__u64 addresses[OTEL_STACK_DEPTH];
+	__u32 fresh; /* new numbers in this stack, and the frames they were met in */
+	__u32 fresh_number[OTEL_FRESH_MAX], fresh_frame[OTEL_FRESH_MAX];
 	struct otel_process process;
 };
 struct {
@@ -85,18 +121,171 @@ static __always_inline __u64 otel_stack__mix(__u64 hash, __u64 frame)
 }
 
 /* The number of a build id, 0 when the table is full. */
-static __noinline __u64 otel_mapping__number(struct otel_build_id *id)
+static __noinline __u64 otel_mapping__number(struct otel_scratch *s, __u32 frame)
 {
-	__u32 *number = bpf_map_lookup_elem(&mappings, id), fresh;
+	struct otel_build_id *id = &s->last_id;
+	__u32 *number = bpf_map_lookup_elem(&mappings, id), fresh, n;
 
 	if (number)
 		return *number;
 	fresh = __sync_fetch_and_add(&otel_mappings, 1) + 1;
 	/* Another CPU may have been first: its number is the one. */
-	bpf_map_update_elem(&mappings, id, &fresh, BPF_NOEXIST);
+	if (!bpf_map_update_elem(&mappings, id, &fresh, BPF_NOEXIST)) {
+		n = s->fresh;
+		if (n < OTEL_FRESH_MAX) {
+			s->fresh_number[n & (OTEL_FRESH_MAX - 1)] = fresh;
+			s->fresh_frame[n & (OTEL_FRESH_MAX - 1)] = frame;
+			s->fresh = n + 1;
+		}
+		return fresh;
+	}
 	number = bpf_map_lookup_elem(&mappings, id);
 	return number ? *number : 0;
 }
+
+/* --- names of files ---------------------------------------------------------- */
+
+/*
+ * The path of a file, from the leaf up and across mount points, as far as there is room.
+ * Nothing is locked, so a rename or an unmount in these microseconds may give a path that
+ * never was. It is a hint where to look: a reader checks the build id of what is there.
+ */
+static __noinline int otel_path__read(struct otel_path *path, struct file *file)
+{
+	struct vfsmount *mnt = BPF_CORE_READ(file, f_path.mnt);
+	struct dentry *dentry = BPF_CORE_READ(file, f_path.dentry);
+	struct mount *mount, *up;
+
+	if (!path || !mnt)
+		return 0;
+	mount = (void *)mnt - bpf_core_field_offset(struct mount, mnt);
+	for (int i = 0; i < OTEL_PATH_LEVELS; i++) {
+		struct dentry *parent;
+
+		/* A mount may be on the root of another. */
+		for (int k = 0; k < 2 && dentry == BPF_CORE_READ(mount, mnt.mnt_root); k++) {
+			up = BPF_CORE_READ(mount, mnt_parent);
+			if (!up || up == mount)
+				return 0;
+			dentry = BPF_CORE_READ(mount, mnt_mountpoint);
+			mount = up;
+		}
+		parent = BPF_CORE_READ(dentry, d_parent);
+		if (!dentry || parent == dentry)
+			return 0;
+		bpf_probe_read_kernel_str(path->name[i], OTEL_PATH_NAME,
+					  BPF_CORE_READ(dentry, d_name.name));
+		dentry = parent;
+	}
+	return 0;
+}
+
+/* On the way through a process's mappings. */
+struct otel_maple_walk {
+	__u64 address;
+	__u64 entry;	     /* a node, or what was found */
+	__u64 pivots, slots; /* of the node */
+	__u32 n;	     /* pivots there are */
+	__u32 slot;	     /* that has the address */
+};
+
+#define OTEL_MAPLE_LEVELS 8
+
+/*
+ * The file that is mapped at an address of the current task, NULL if none is.
+ *
+ * bpf_find_vma() would be the way, but it shares one work item per CPU with
+ * bpf_get_stack(BPF_F_USER_BUILD_ID), which uses it for the mmap lock whenever interrupts are
+ * off, as here they always are: it returns EBUSY (kernel/bpf/mmap_unlock_work.h). So the
+ * tree is walked without its lock: reads of freed memory give an error or nonsense, no
+ * fault, and what comes out is looked at once more; see also otel_path__read().
+ *
+ * lib/maple_tree.c: a root whose low bits are 10 is a node. A node's type is in bits 3 to 6, its
+ * address begins at bit 8. Slot i covers what is above pivot i - 1, up to pivot i; a pivot of 0
+ * ends them. What the slots of a leaf have are the mappings.
+ */
+static long otel_maple__pivot(__u32 i, struct otel_maple_walk *walk)
+{
+	__u64 pivot;
+
+	walk->slot = i;
+	if (i >= walk->n ||
+	    bpf_probe_read_kernel(&pivot, sizeof(pivot), (void *)(walk->pivots + 8ULL * i)))
+		return 1;
+	return pivot >= walk->address || (i && !pivot);
+}
+
+static long otel_maple__level(__u32 i, struct otel_maple_walk *walk)
+{
+	struct maple_range_64 *range = (void *)(walk->entry & ~0xffULL);
+	struct maple_arange_64 *arange = (void *)range;
+	__u32 type = walk->entry >> 3 & 0xf;
+
+	if (type == maple_arange_64) {
+		walk->pivots = (__u64)__builtin_preserve_access_index(&arange->pivot);
+		walk->slots = (__u64)__builtin_preserve_access_index(&arange->slot);
+		walk->n = sizeof(arange->pivot) / sizeof(__u64);
+	} else {
+		walk->pivots = (__u64)__builtin_preserve_access_index(&range->pivot);
+		walk->slots = (__u64)__builtin_preserve_access_index(&range->slot);
+		walk->n = sizeof(range->pivot) / sizeof(__u64);
+	}
+	/* Once more than there are pivots: the last slot has none. */
+	bpf_loop(walk->n + 1, otel_maple__pivot, walk, 0);
+	if (bpf_probe_read_kernel(&walk->entry, sizeof(walk->entry),
+				  (void *)(walk->slots + 8ULL * walk->slot)))
+		walk->entry = 0;
+	return type == maple_leaf_64 || !walk->entry;
+}
+
+static __noinline struct file *otel_mapping__file(__u64 address)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct otel_maple_walk walk = {.address = address};
+	struct mm_struct *mm = BPF_CORE_READ(task, mm);
+	struct vm_area_struct *vma;
+
+	walk.entry = (__u64)BPF_CORE_READ(mm, mm_mt.ma_root);
+	if ((walk.entry & 3) != 2 || walk.entry < 4096)
+		return NULL; /* a single mapping, or none */
+	bpf_loop(OTEL_MAPLE_LEVELS, otel_maple__level, &walk, 0);
+	vma = (void *)walk.entry;
+	if (!vma || (walk.entry & 3) || BPF_CORE_READ(vma, vm_mm) != mm ||
+	    BPF_CORE_READ(vma, vm_start) > address || BPF_CORE_READ(vma, vm_end) <= address)
+		return NULL;
+	return BPF_CORE_READ(vma, vm_file);
+}
+
+static long otel_files__name(__u32 i, struct otel_scratch **at)
+{
+	struct otel_scratch *s = *at;
+	struct file *file;
+	__u32 number, frame;
+
+	if (i >= OTEL_FRESH_MAX)
+		return 1;
+	number = s->fresh_number[i];
+	frame = s->fresh_frame[i];
+	if (frame >= OTEL_STACK_DEPTH)
+		return 0;
+	file = otel_mapping__file(s->addresses[frame]);
+	if (file)
+		otel_path__read(bpf_map_lookup_elem(&files, &number), file);
+	return 0;
+}
+
+/*
+ * Names the files that a stack was the first to show. With a build id a frame has no
+ * address, so the stack is walked once more without.
+ */
+static __noinline int otel_files__remember(void *ctx, struct otel_scratch *s)
+{
+	if (bpf_get_stack(ctx, s->addresses, sizeof(s->addresses), BPF_F_USER_STACK) > 0)
+		bpf_loop(s->fresh, otel_files__name, &s, 0);
+	return 0;
+}
+
+/* --- stacks ------------------------------------------------------------------- */
 
 /* bpf_loop() takes a context on the stack: the work space's address. */
 static long otel_stack__pack(__u32 i, struct otel_scratch **at)
@@ -124,7 +313,7 @@ static long otel_stack__pack(__u32 i, struct otel_scratch **at)
 		if (id[0] != last[0] || id[1] != last[1] ||
 		    *(__u32 *)&raw->build_id[16] != *(__u32 *)&s->last_id.bytes[16]) {
 			__builtin_memcpy(s->last_id.bytes, raw->build_id, sizeof(raw->build_id));
-			s->last_number = otel_mapping__number(&s->last_id);
+			s->last_number = otel_mapping__number(s, i);
 			if (!s->last_number)
 				otel_stack_lose(mappings_full);
 		}
@@ -193,7 +382,10 @@ static __always_inline _Bool otel_stack__walk_user(void *ctx, struct otel_scratc
 	s->stack.n = n;
 	s->stack.kind = OTEL_STACK_USER;
 	s->key.hash = OTEL_STACK_USER;
+	s->fresh = 0;
 	bpf_loop(n, otel_stack__pack, &s, 0);
+	if (s->fresh)
+		otel_files__remember(ctx, s);
 	if (n >= OTEL_STACK_DEPTH)
 		otel_stack_lose(stack_truncated);
 	return 1;
@@ -236,6 +428,30 @@ static __always_inline __u64 otel_stack__kernel(void *ctx, struct otel_scratch *
 	return otel_stack__walk_kernel(ctx, s) ? otel_stack__keep(s, window) : 0;
 }
 
+/**
+ * otel_sample__get - the value of a key in a profile table, added if absent
+ * @map:   a hash map tagged OTEL_PROFILE
+ * @key:   a zeroed and filled struct otel_sample_key
+ * @zero:  a value of all zeros that outlives the call: a static const variable
+ * @added: set to true when the entry was not there before
+ *
+ * There is no overflow entry: a sum of samples without a stack tells nothing.
+ *
+ * Return: the value, or NULL when the table is full, which losses.table_full counts.
+ */
+#define otel_sample__get(map, key, zero, added)                \
+	({                                                     \
+		void *__v = bpf_map_lookup_elem(map, key);     \
+                                                               \
+		if (!__v) {                                    \
+			*(added) = 1;                          \
+			__v = otel_table__add(map, key, zero); \
+			if (!__v)                              \
+				otel_lose(table_full);         \
+		}                                              \
+		__v;                                           \
+	})
+
 /** otel_process__identify - fill in a task's process */
 static __always_inline void otel_process__identify(struct otel_process_id *id,
 						   struct task_struct *task)
@@ -247,16 +463,11 @@ static __always_inline void otel_process__identify(struct otel_process_id *id,
 	id->start_ns = BPF_CORE_READ(leader, start_boottime);
 }
 
-/*
- * The path of a process's program, from the leaf up, as far as its file system goes;
- * mount points above it are the exporter's to find (in /proc/PID/root while the
- * process lives).
- */
 static __noinline int otel_process__remember(struct otel_process_id *id, struct otel_scratch *s,
 					     struct task_struct *task)
 {
 	struct otel_process *process = &s->process;
-	struct dentry *dentry, *parent;
+	struct file *file;
 
 	if (bpf_map_lookup_elem(&processes, id))
 		return 0;
@@ -264,15 +475,9 @@ static __noinline int otel_process__remember(struct otel_process_id *id, struct 
 	bpf_probe_read_kernel_str(process->comm, sizeof(process->comm),
 				  BPF_CORE_READ(task, group_leader, comm));
 	process->cgroup = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
-	dentry = BPF_CORE_READ(task, mm, exe_file, f_path.dentry);
-	for (int i = 0; i < OTEL_PATH_LEVELS && dentry; i++) {
-		parent = BPF_CORE_READ(dentry, d_parent);
-		if (parent == dentry)
-			break;
-		bpf_probe_read_kernel_str(process->path[i], OTEL_PATH_NAME,
-					  BPF_CORE_READ(dentry, d_name.name));
-		dentry = parent;
-	}
+	file = BPF_CORE_READ(task, mm, exe_file);
+	if (file)
+		otel_path__read(&process->path, file);
 	bpf_map_update_elem(&processes, id, process, BPF_NOEXIST);
 	return 0;
 }

@@ -75,15 +75,23 @@ struct otel_process_id {
 #define OTEL_PATH_NAME 64
 
 /**
+ * struct otel_path - a file's path in the mount namespace that it was seen in
+ * @name: components, the file's own name first; empty ones mean nothing
+ */
+struct otel_path {
+	char name[OTEL_PATH_LEVELS][OTEL_PATH_NAME];
+};
+
+/**
  * struct otel_process - a process as it was when it was first sampled
  * @cgroup: cgroup v2 id
  * @comm:   of its first thread
- * @path:   components of its program's path, the file's own name first
+ * @path:   of its program
  */
 struct otel_process {
 	__u64 cgroup;
 	char comm[16];
-	char path[OTEL_PATH_LEVELS][OTEL_PATH_NAME];
+	struct otel_path path;
 };
 
 #endif

@@ -125,8 +125,8 @@
  *
  * Goes behind SEC(".maps"). A hash map; each entry is one sample of the profile
  * that its value's OTEL_SAMPLES() member describes. The key has members tagged
- * OTEL_WINDOW, OTEL_STACK() and OTEL_RESOURCE(process); OTEL_ATTR() members are
- * attributes of the sample.
+ * OTEL_WINDOW, OTEL_STACK(), OTEL_RESOURCE(process) and, maybe, OTEL_TRACE;
+ * OTEL_ATTR() members are attributes of the sample.
  */
 #define OTEL_PROFILE OTEL_TAG("profile")
 
@@ -145,6 +145,14 @@
 /** OTEL_FREQUENCY - the option that says how often a second a perf_event program samples */
 #define OTEL_FREQUENCY OTEL_TAG("frequency")
 
+/**
+ * OTEL_HARDWARE - the option that lets a perf_event program sample by the CPU's cycles
+ *
+ * 0: by the kernel's clock. Otherwise by the cycle counter; on a machine that has none the
+ * loader says so and takes the clock.
+ */
+#define OTEL_HARDWARE OTEL_TAG("hardware")
+
 /** OTEL_WINDOW - the key member with the number of the window that a sample belongs to */
 #define OTEL_WINDOW OTEL_TAG("window")
 
@@ -153,6 +161,23 @@
  * @side: user or kernel, a bare word: which of the stack table's maps has it
  */
 #define OTEL_STACK(side) OTEL_TAG("stack|" #side)
+
+/**
+ * OTEL_TRACE - the key member with the trace context of a sample, a struct otel_trace
+ *
+ * Trace id and span id, 16 and 8 bytes; all zero: none. It becomes the sample's link.
+ */
+#define OTEL_TRACE OTEL_TAG("trace")
+
+/**
+ * OTEL_SHARED - mark a map as one that other tools use, too
+ * @name: its name at the root of bpffs, a string literal
+ *
+ * The loader takes the map that is pinned there under this name, whoever made it, and
+ * pins one if there is none. Type and sizes of key and value have to be as declared.
+ * Unloading the probe leaves it.
+ */
+#define OTEL_SHARED(name) OTEL_TAG("shared|" name)
 
 /**
  * OTEL_OPTION - make a const volatile variable an option of the probe

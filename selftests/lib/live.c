@@ -126,6 +126,7 @@ static void tidy_up(const struct live *live)
 	snprintf(path, sizeof(path), "%s/cgroup.kill", live->cgroup);
 	write_file(path, "1");
 	remove_all(live->pin_dir);
+	remove_all(live->shared_dir);
 	remove_cgroups(live->cgroup);
 	remove_all(live->tmp);
 }
@@ -186,6 +187,7 @@ struct live *live__begin(void)
 		SKIP("cgroup v2 is not mounted");
 
 	snprintf(live->pin_dir, sizeof(live->pin_dir), BPFFS "/otelbpf-test-%d", getpid());
+	snprintf(live->shared_dir, sizeof(live->shared_dir), BPFFS "/otelbpf-shared-%d", getpid());
 	snprintf(live->cgroup, sizeof(live->cgroup), "%.4000s/otelbpf-test-%d", live->mount,
 		 getpid());
 	ASSERT_TRUE(mkdtemp(tmp));
@@ -194,7 +196,9 @@ struct live *live__begin(void)
 	start_guard(live);
 	if (mkdir(live->cgroup, 0755))
 		SKIP("cannot make a cgroup: %s", strerror(errno));
+	ASSERT_EQ(mkdir(live->shared_dir, 0700), 0);
 	setenv("OTELBPF_PIN_DIR", live->pin_dir, 1);
+	setenv("OTELBPF_SHARED_DIR", live->shared_dir, 1);
 	return live;
 }
 
@@ -205,6 +209,7 @@ void live__endp(struct live **live)
 	close((*live)->guard);
 	waitpid((*live)->guard_pid, NULL, 0);
 	EXPECT_NE(access((*live)->pin_dir, F_OK), 0);
+	EXPECT_NE(access((*live)->shared_dir, F_OK), 0);
 	EXPECT_NE(access((*live)->cgroup, F_OK), 0);
 	free(*live);
 }

@@ -33,12 +33,14 @@ struct collector;
 /**
  * struct live - a test's place in the kernel
  * @pin_dir: on bpffs; both programs take it from the environment
+ * @shared_dir: on bpffs, for maps that tools share; the loader takes it from the environment
  * @cgroup:  directory of the test's cgroup
  * @mount:   where cgroup v2 is mounted: @cgroup begins with it
  * @tmp:     a directory for files
  */
 struct live {
 	char pin_dir[64];
+	char shared_dir[64];
 	char cgroup[PATH_MAX];
 	char mount[PATH_MAX];
 	char tmp[64];
