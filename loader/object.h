@@ -42,12 +42,16 @@ int targets__find(char **names, int n, struct target **targets, int *found);
  * @obj:    libbpf's view
  * @tagged: index of its BTF's tags
  * @frequency: of perf_event programs, Hz
+ * @preset_set: what --preset changed, "key=value", or ""
+ * @duration_ns: measure for this long; 0: until told otherwise
  */
 struct object {
 	const struct target *target;
 	struct bpf_object *obj;
 	struct tagged *tagged;
 	unsigned int frequency;
+	char preset_set[128];
+	__u64 duration_ns;
 	void *image;
 };
 
