@@ -395,6 +395,8 @@ TEST_TIMEOUT(statistics_that_are_on_anyway, 60)
 			EXPECT_GE(number(item, "runs"), MIX_CALLS);
 	}
 	EXPECT_GT(real(get(probe, "overhead"), "cpu_percent"), 0);
+	EXPECT_EQ(live__otelbpf(&output, "status", "--measure", "100ms"), 0);
+	EXPECT_TRUE(strstr(output.out, "since statistics are on: "));
 	set_statistics("0");
 }
 
