@@ -22,9 +22,11 @@
 
 #include "tables.h"
 #include "deliver/output.h"
+#include "duration.h"
 #include "fail.h"
 #include "format/table.h"
 #include "otlp/metrics.h"
+#include "overhead.h"
 #include "pins.h"
 #include "profiles.h"
 #include "resource.h"
@@ -41,7 +43,7 @@ struct settings {
 	const char *format;
 	bool once, verbose, table;
 	const char *view; /* folded, pprof or html: profiles for a person, or NULL */
-	bool no_symbols, want_lines;
+	bool no_symbols, want_lines, stats;
 	__u64 interval_ns, duration_ns, timeout_ns;
 	size_t limit;
 };
@@ -52,6 +54,7 @@ struct exporter {
 	bool failing[OUTPUTS_MAX];
 	int n_outputs;
 	struct tables *tables;
+	struct overhead *overhead;
 	struct resources *resources;
 	struct metrics *metrics;
 	struct table_view *view;
@@ -107,6 +110,12 @@ static void help(FILE *out)
 		"                       OTEL_EXPORTER_OTLP_PROTOCOL says)\n"
 		"  --symbols WHAT       none, names, or lines (source lines and inlined functions\n"
 		"                       of profiles from DWARF; default: names)\n"
+		"  --stats              have the kernel count runs and times of BPF programs "
+		"meanwhile,\n"
+		"                       for the probes' own CPU time; costs a little in each run "
+		"of\n"
+		"                       every program (without it: if kernel.bpf_stats_enabled is "
+		"1)\n"
 		"  --max-request BYTES  split requests above this size, counted as protobuf "
 		"(default:\n"
 		"                       64 MiB for protobuf over HTTP, 64 KiB for JSON)\n"
@@ -129,19 +138,7 @@ static void help(FILE *out)
 
 static bool parse_time(const char *text, __u64 *ns)
 {
-	static const struct {
-		const char *unit;
-		double ns;
-	} units[] = {{"ms", 1e6}, {"s", 1e9}, {"", 1e9}, {"m", 60e9}, {"h", 3600e9}};
-	char *end;
-	double v = strtod(text, &end);
-
-	for (size_t i = 0; end != text && i < sizeof(units) / sizeof(units[0]); i++)
-		if (!strcmp(end, units[i].unit) && v > 0 && v * units[i].ns < 1e18) {
-			*ns = v * units[i].ns;
-			return *ns > 0;
-		}
-	return false;
+	return duration__parse(text, ns) && *ns;
 }
 
 /* Milliseconds, as the specification has them; what is no number is warned of and ignored. */
@@ -169,6 +166,7 @@ enum {
 	OPT_OUTPUT,
 	OPT_FORMAT,
 	OPT_SYMBOLS,
+	OPT_STATS,
 	OPT_LIMIT,
 	OPT_PIN_DIR,
 	OPT_VERSION
@@ -181,6 +179,7 @@ static const struct option options[] = {
 	{"output", required_argument, NULL, OPT_OUTPUT},
 	{"format", required_argument, NULL, OPT_FORMAT},
 	{"symbols", required_argument, NULL, OPT_SYMBOLS},
+	{"stats", no_argument, NULL, OPT_STATS},
 	{"max-request", required_argument, NULL, OPT_LIMIT},
 	{"pin-dir", required_argument, NULL, OPT_PIN_DIR},
 	{"version", no_argument, NULL, OPT_VERSION},
@@ -235,6 +234,9 @@ static int parse_option(struct settings *settings, int option)
 			return fail(EXIT_USAGE, "--symbols '%s': none, names or lines is expected",
 				    optarg);
 		return -1;
+	case OPT_STATS:
+		settings->stats = true;
+		return -1;
 	case OPT_LIMIT:
 		settings->limit = strtoul(optarg, &end, 10);
 		if (*end || settings->limit < 16384)
@@ -286,6 +288,9 @@ static int parse_command_line(struct settings *settings, int argc, char **argv)
 				       strncmp(settings->specs[0], "file:", 5))))
 		return fail(EXIT_USAGE, "--format %s goes to stdout or one file:PATH",
 			    settings->view);
+	if (settings->stats && (settings->once || settings->table || settings->view))
+		return fail(EXIT_USAGE, "--stats counts while an exporter runs: leave out %s",
+			    settings->once ? "--once" : "--format");
 	if (!settings->n_specs && !settings->table && !settings->view)
 		settings->specs[settings->n_specs++] = "otlp";
 	return -1;
@@ -463,7 +468,7 @@ static int show_profiles(struct exporter *exporter)
 	if (n <= 0)
 		return n < 0 ? fail(EXIT_MAP, "cannot read the maps below %s: %s",
 				    settings->pin_dir, strerror(-n))
-			     : fail(EXIT_MAP, "no profile is pinned in %s: otelbpf load cpu",
+			     : fail(EXIT_MAP, "no profile is pinned in %s: otelbpf load",
 				    settings->pin_dir);
 	if (profile_set__kinds(exporter->set) <= 0)
 		return fail(EXIT_MAP, "nothing has been sampled yet in %s", settings->pin_dir);
@@ -588,6 +593,17 @@ static int run(struct exporter *exporter)
 	}
 }
 
+static int enable_stats(struct exporter *exporter)
+{
+	int err = overhead__enable(exporter->overhead);
+
+	if (err == -EPERM)
+		return fail(EXIT_PERMISSION, "--stats needs CAP_SYS_ADMIN");
+	if (err)
+		return fail(EXIT_KERNEL, "--stats: the kernel refuses: %s", strerror(-err));
+	return EXIT_OK;
+}
+
 static int start(struct exporter *exporter)
 {
 	const struct settings *settings = exporter->settings;
@@ -603,6 +619,7 @@ static int start(struct exporter *exporter)
 	if (code)
 		return code;
 	exporter->tables = tables__new(settings->pin_dir);
+	exporter->overhead = overhead__new();
 	exporter->resources =
 		resources__new(getenv("OTEL_RESOURCE_ATTRIBUTES"), getenv("OTEL_SERVICE_NAME"));
 	exporter->metrics = metrics__new();
@@ -613,11 +630,12 @@ static int start(struct exporter *exporter)
 			symbols__new(&(struct symbols_options){.want_lines = settings->want_lines});
 	exporter->profiles = profiles__new(settings->pin_dir, exporter->symbols);
 	exporter->set = profile_set__new();
-	if (!exporter->tables || !exporter->resources || !exporter->metrics ||
-	    !exporter->profiles || !exporter->set ||
+	if (!exporter->tables || !exporter->overhead || !exporter->resources ||
+	    !exporter->metrics || !exporter->profiles || !exporter->set ||
 	    (!settings->no_symbols && !exporter->symbols) || (settings->table && !exporter->view))
 		return fail(EXIT_INTERNAL, "no memory");
-	return EXIT_OK;
+	tables__overhead(exporter->tables, exporter->overhead);
+	return settings->stats ? enable_stats(exporter) : EXIT_OK;
 }
 
 static bool is_disabled(void)
@@ -661,6 +679,7 @@ int main(int argc, char **argv)
 	metrics__free(exporter.metrics);
 	resources__free(exporter.resources);
 	tables__free(exporter.tables);
+	overhead__free(exporter.overhead);
 	if (exporter.lock_fd >= 0)
 		close(exporter.lock_fd);
 	return code;

@@ -4,6 +4,7 @@
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
 #include <errno.h>
+#include <limits.h>
 #include <otelbpf/meta.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,8 @@
 #include <unistd.h>
 
 #include "fail.h"
+#include "fdinfo.h"
+#include "overhead.h"
 #include "pins.h"
 #include "tagged.h"
 
@@ -55,6 +58,7 @@ struct tables {
 	size_t key_room, value_room;
 	struct final *finals;
 	int n_finals;
+	struct overhead *overhead;
 };
 
 struct tables *tables__new(const char *pin_dir)
@@ -64,6 +68,11 @@ struct tables *tables__new(const char *pin_dir)
 	if (tables)
 		tables->pin_dir = pin_dir;
 	return tables;
+}
+
+void tables__overhead(struct tables *tables, struct overhead *overhead)
+{
+	tables->overhead = overhead;
 }
 
 /* --- describing ----------------------------------------------------------- */
@@ -411,17 +420,14 @@ static int read_tables(struct reading *r, struct pinned *maps, int n)
  * When counting began: the loader wrote it beside the maps. For a map pinned by
  * somebody else it is the time of the pin.
  */
-static __u64 start_of(const char *dir, int meta_fd, bool *ours)
+static __u64 start_of(const char *dir, int meta_fd, struct otel_meta *meta)
 {
-	struct otel_meta meta;
 	struct stat st;
 	__u32 zero = 0;
 
-	*ours = true;
-	if (meta_fd >= 0 && !bpf_map_lookup_elem(meta_fd, &zero, &meta)) {
-		*ours = meta.abi == OTEL_ABI_VERSION;
-		return meta.load_realtime_ns;
-	}
+	if (meta_fd >= 0 && !bpf_map_lookup_elem(meta_fd, &zero, meta))
+		return meta->load_realtime_ns;
+	*meta = (struct otel_meta){};
 	if (stat(dir, &st))
 		return 0;
 	return st.st_mtim.tv_sec * 1000000000ULL + st.st_mtim.tv_nsec;
@@ -447,6 +453,23 @@ static void open_map(struct tables *tables, struct pinned *map, const char *name
 	}
 	if (is_map(map->fd))
 		map->table = find_table(tables, map->fd, map->path, name);
+}
+
+static int read_overhead(struct tables *tables, struct metrics *metrics, const char *probe,
+			 const char *scope, const struct otel_meta *meta, const struct pinned *maps,
+			 int n)
+{
+	char dir[PATH_MAX];
+	struct overhead_probe own = {.name = probe, .dir = dir, .scope = scope, .meta = meta};
+
+	/* What somebody else pinned is no probe. */
+	if (!tables->overhead || !meta->abi ||
+	    snprintf(dir, sizeof(dir), "%s/%s", tables->pin_dir, probe) >= (int)sizeof(dir))
+		return 0;
+	for (int i = 0; i < n; i++)
+		if (maps[i].fd >= 0)
+			own.map_bytes += fdinfo__memory(maps[i].fd);
+	return overhead__read(tables->overhead, metrics, &own);
 }
 
 static void close_maps(struct pinned *maps, int n)
@@ -486,8 +509,9 @@ static int read_probe(struct tables *tables, struct resources *resources, struct
 	int n, meta_fd = -1, result = 0;
 	struct pinned *maps = NULL;
 	char *dir, **names, scope[OTEL_PROBE_NAME_MAX + 16];
+	struct otel_meta meta;
 	__u64 start;
-	bool ours;
+	int err;
 
 	n = list_maps(tables->pin_dir, probe, &dir, &names);
 	if (n <= 0) {
@@ -510,8 +534,8 @@ static int read_probe(struct tables *tables, struct resources *resources, struct
 	result = maps ? 0 : -ENOMEM;
 	if (result)
 		goto out;
-	start = start_of(dir, meta_fd, &ours);
-	if (!ours) {
+	start = start_of(dir, meta_fd, &meta);
+	if (meta.abi && meta.abi != OTEL_ABI_VERSION) {
 		warn("probe %s was loaded by another version of otelbpf: load it again with this "
 		     "one, or "
 		     "use the exporter that came with it",
@@ -522,6 +546,9 @@ static int read_probe(struct tables *tables, struct resources *resources, struct
 	result = metrics__scope(metrics, scope, start);
 	if (!result)
 		result = read_tables(&r, maps, n);
+	err = result < 0 ? 0 : read_overhead(tables, metrics, probe, scope, &meta, maps, n);
+	if (err)
+		result = err;
 out:
 	if (maps)
 		close_maps(maps, n);
@@ -536,6 +563,8 @@ int tables__read(struct tables *tables, struct resources *resources, struct metr
 	char **probes = NULL;
 
 	forget_finals(tables);
+	if (tables->overhead)
+		overhead__refresh(tables->overhead);
 	n = pins__probes(tables->pin_dir, &probes);
 	if (n < 0)
 		return n;

@@ -15,6 +15,11 @@ struct tables;
 struct tables *tables__new(const char *pin_dir);
 void tables__free(struct tables *tables);
 
+struct overhead;
+
+/** tables__overhead - what encodes the probes' own metrics, from overhead__new(); NULL: none */
+void tables__overhead(struct tables *tables, struct overhead *overhead);
+
 /**
  * tables__read - encode every metric table below the pin directory
  * @tables: from tables__new()

@@ -3,7 +3,10 @@
 #ifndef OTELBPF_LOADER_ARGS_H
 #define OTELBPF_LOADER_ARGS_H
 
+#include <linux/types.h>
 #include <stdbool.h>
+
+struct preset;
 
 /**
  * struct args - options and arguments of one invocation
@@ -14,6 +17,9 @@
  * @replace:  load: drop what has another layout
  * @deny:     filter: what is listed does not pass
  * @children: filter: with what a process forks
+ * @preset:   load: NULL or one of preset__find()
+ * @duration: load: --duration was given, @duration_ns
+ * @measure_ns: status: how long to measure
  * @set:      load: "PROBE.KEY=VALUE", @sets of them
  * @filter:   load: "KIND=VALUE", @filters of them
  * @probe:    filter: --probe, @probes of them
@@ -22,6 +28,9 @@
 struct args {
 	const char *pin_dir, *shared_dir;
 	bool json, verbose, replace, deny, children;
+	const struct preset *preset;
+	bool duration;
+	__u64 duration_ns, measure_ns;
 	const char **set, **filter, **probe;
 	char **name;
 	int sets, filters, probes, names;

@@ -6,12 +6,14 @@
 
 #include "args.h"
 #include "cleanup.h"
+#include "duration.h"
 #include "guard.h"
 #include "hook.h"
 #include "kernel.h"
 #include "mapview.h"
 #include "object.h"
 #include "options.h"
+#include "preset.h"
 #include "stage.h"
 #include "tree.h"
 
@@ -44,6 +46,10 @@ static int apply_sets(const struct args *args, struct object *object, struct fai
 	struct option_vars options;
 	int code = options__of(object, &options, failure);
 
+	if (!code && args->preset)
+		code = preset__apply(args->preset, object, &options, failure);
+	if (args->duration)
+		object->duration_ns = args->duration_ns;
 	for (int i = 0; i < args->sets && !code; i++) {
 		const char *key = key_of(args->set[i], object->target->probe);
 		char name[128];
@@ -59,6 +65,9 @@ static int apply_sets(const struct args *args, struct object *object, struct fai
 		memcpy(name, key, len);
 		name[len] = '\0';
 		code = options__set(object, &options, name, key + len + 1, failure);
+		/* What is given wins over the preset. */
+		if (!strncmp(object->preset_set, name, len) && object->preset_set[len] == '=')
+			object->preset_set[0] = '\0';
 	}
 	for (int i = 0; i < options.n; i++)
 		if (options.var[i].is_frequency)
@@ -98,6 +107,8 @@ static void report(const struct stage *stage)
 	struct bpf_program *prog;
 	struct bpf_map *map;
 	int progs = 0, maps = 0;
+	bool paused = stage->keeps && stage->old.meta.state == OTEL_STATE_PAUSED;
+	char text[DURATION_TEXT];
 	__u64 bytes = 0;
 
 	bpf_object__for_each_program (prog, object->obj)
@@ -112,12 +123,15 @@ static void report(const struct stage *stage)
 		}
 	if (stage->dropped[0])
 		inform("replaced %s: dropped %s", object->target->probe, stage->dropped);
-	inform("%s %s: %d programs, %d maps, %llu KiB, pinned in %s/%s%s",
+	inform("%s %s: %d programs, %d maps, %llu KiB, pinned in %s/%s%s%s%s",
 	       stage->keeps ? "upgraded" : "loaded", object->target->probe, progs, maps,
 	       (unsigned long long)bytes / 1024, stage->args->pin_dir, object->target->probe,
-	       stage->keeps && stage->old.meta.state == OTEL_STATE_PAUSED
-		       ? " (still paused: otelbpf resume)"
-		       : "");
+	       paused ? " (still paused: otelbpf resume)" : "",
+	       object->duration_ns && !paused ? ", stops in " : "",
+	       object->duration_ns && !paused ? duration__print(object->duration_ns, text) : "");
+	if (stage->args->preset && !object->frequency)
+		inform("preset %s changes nothing of %s, which samples at no frequency",
+		       stage->args->preset->name, object->target->probe);
 }
 
 static int load_one(void *arg, struct json_object *result)

@@ -7,6 +7,8 @@
 
 #include "args.h"
 #include "cleanup.h"
+#include "deadline.h"
+#include "duration.h"
 #include "guard.h"
 #include "links.h"
 #include "path.h"
@@ -45,22 +47,39 @@ static int pause_one(struct probe *probe, const char *pin_dir, struct failure *f
 static int resume_one(struct probe *probe, const char *pin_dir, struct failure *failure)
 {
 	int links = links__count(probe->dir), code, err;
+	struct deadline deadline = {};
+	char text[DURATION_TEXT];
+	bool runs = probe->meta.state == OTEL_STATE_RUNNING && links > 0;
 
 	(void)pin_dir;
-	if (probe->meta.state == OTEL_STATE_RUNNING && links > 0) {
+	err = deadline__read(probe->dir, &deadline);
+	if (runs && (err || !deadline.flag || deadline__left(&deadline))) {
 		inform("already running: %s", probe->name);
+		return 0;
+	}
+	if (runs) {
+		/* It has ended by itself, and is still attached. */
+		deadline__renew(probe->dir);
+		inform("resumed %s for another %s", probe->name,
+		       duration__print(deadline.duration_ns, text));
 		return 0;
 	}
 	/* Links in a paused probe are those of a resume that was killed. */
 	code = links > 0 ? detach(probe, failure) : 0;
+	/* Before it would be over already; after it attaching is not part of the duration. */
+	if (!code)
+		deadline__renew(probe->dir);
 	if (!code)
 		code = probe__attach(probe, failure);
+	if (!code)
+		deadline__renew(probe->dir);
 	err = code ? 0 : probe__set_state(probe, OTEL_STATE_RUNNING);
 	if (err)
 		code = failed(failure, EXIT_MAP, "cannot write the state of probe '%s': %s",
 			      probe->name, failure__reason(err));
 	if (!code)
-		inform("resumed %s", probe->name);
+		inform("resumed %s%s%s", probe->name, deadline.duration_ns ? " for another " : "",
+		       deadline.duration_ns ? duration__print(deadline.duration_ns, text) : "");
 	return code;
 }
 

@@ -10,14 +10,17 @@
 
 #include "args.h"
 #include "cleanup.h"
+#include "deadline.h"
 #include "fail.h"
 #include "hook.h"
 #include "links.h"
 #include "mapview.h"
+#include "overhead.h"
 #include "path.h"
 #include "pins.h"
 #include "probe.h"
 #include "report.h"
+#include "status_view.h"
 #include "table.h"
 #include "tagged.h"
 
@@ -26,15 +29,7 @@
 
 /* --- finding out --------------------------------------------------------------- */
 
-static bool stats_enabled(void)
-{
-	char line[8];
-
-	return !path__read_line("/proc/sys/kernel/bpf_stats_enabled", line, sizeof(line)) &&
-	       line[0] == '1';
-}
-
-static const char *state_of(const struct probe *probe)
+static const char *state_of(const struct probe *probe, const struct deadline *deadline)
 {
 	int links = links__count(probe->dir), wanted = 0;
 	const struct hook *hook;
@@ -48,7 +43,9 @@ static const char *state_of(const struct probe *probe)
 	case OTEL_STATE_PAUSED:
 		return "paused";
 	case OTEL_STATE_RUNNING:
-		return links >= wanted ? "running" : "not attached";
+		if (links < wanted)
+			return "not attached";
+		return deadline->flag && !deadline__left(deadline) ? "stopped" : "running";
 	default:
 		return "not attached";
 	}
@@ -76,10 +73,19 @@ static int list_cpus(const struct probe *probe, const char *program, char *text,
 	return n;
 }
 
-static void add_programs(const struct probe *probe, struct json_object *report, __u64 *memory)
+static void add_cost(struct json_object *to, const struct cost *cost)
+{
+	report__number(to, "measured_ns", cost->wall_ns);
+	report__number(to, "runs", cost->runs);
+	report__number(to, "run_time_ns", cost->run_ns);
+	report__real(to, "mean_us", cost__mean_us(cost));
+	report__real(to, "cpu_percent", cost__percent(cost));
+}
+
+static void add_programs(const struct probe *probe, const struct overhead *overhead,
+			 struct json_object *report, struct cost *sum, __u64 *memory)
 {
 	struct json_object *list = report__list(report, "programs");
-	bool stats = stats_enabled();
 	char path[PATH_MAX];
 
 	for (int i = 0; i < probe->programs; i++) {
@@ -87,6 +93,7 @@ static void add_programs(const struct probe *probe, struct json_object *report, 
 		struct json_object *item = report__item(list);
 		struct bpf_prog_info info = {};
 		__u32 len = sizeof(info);
+		const struct cost *cost;
 		_cleanup_fd_ int fd = -1, link = -1;
 		char text[1024];
 		int cpus;
@@ -108,12 +115,20 @@ static void add_programs(const struct probe *probe, struct json_object *report, 
 		report__number(item, "memory", mapview__memory(fd));
 		*memory += mapview__memory(fd);
 		report__number(item, "recursion_misses", info.recursion_misses);
-		if (!stats)
+		cost = overhead__find(overhead, info.id);
+		if (cost) {
+			add_cost(report__object(item, "measured"), cost);
+			/* Parts of one CPU add up; their times differ by microseconds. */
+			sum->runs += cost->runs;
+			sum->run_ns += cost->run_ns;
+			sum->wall_ns = cost->wall_ns;
+		}
+		if (!overhead->total)
 			continue;
 		report__number(item, "runs", info.run_cnt);
 		report__number(item, "mean_ns", info.run_cnt ? info.run_time_ns / info.run_cnt : 0);
 	}
-	report__bool(report, "statistics", stats);
+	report__bool(report, "statistics", overhead->total);
 }
 
 /* One member that counts losses: where it is, and its sum over entries and CPUs. */
@@ -228,153 +243,64 @@ static const char *utc(__u64 realtime_ns, char text[32])
 	return text;
 }
 
-static struct json_object *describe(const struct probe *probe)
+static const char *why_not(const struct overhead *overhead)
 {
-	struct json_object *report = json_object_new_object();
+	switch (-overhead->err) {
+	case 0:
+	case ENOENT:
+		return "none: no program is attached";
+	case ECANCELED:
+		return "not measured: --measure 1s";
+	case EPERM:
+		return "not measured: statistics are off, and CAP_SYS_ADMIN is needed to enable "
+		       "them";
+	default:
+		return "not measured";
+	}
+}
+
+static void add_deadline(const struct deadline *deadline, struct json_object *report)
+{
+	if (!deadline->flag)
+		return;
+	report__number(report, "duration_ns", deadline->duration_ns);
+	report__number(report, "stops_in_ns", deadline__left(deadline));
+}
+
+static struct json_object *describe(const struct probe *probe, const struct overhead *overhead)
+{
+	struct json_object *report = json_object_new_object(), *own;
+	struct deadline deadline;
+	struct cost sum = {};
 	struct timespec now;
 	__u64 memory = 0;
 	char text[32];
 
 	clock_gettime(CLOCK_BOOTTIME, &now);
+	deadline__read(probe->dir, &deadline);
 	report__text(report, "probe", probe->name);
-	report__text(report, "state", state_of(probe));
+	report__text(report, "state", state_of(probe, &deadline));
 	report__text(report, "loaded_at", utc(probe->meta.load_realtime_ns, text));
 	report__number(report, "uptime_ns",
 		       now.tv_sec * NS + now.tv_nsec - probe->meta.load_boottime_ns);
+	add_deadline(&deadline, report);
 	report__text(report, "version", probe->meta.version);
 	report__text(report, "object", probe->meta.object);
 	report__text(report, "options", probe->meta.options);
-	add_programs(probe, report, &memory);
+	add_programs(probe, overhead, report, &sum, &memory);
 	add_maps(probe, report, &memory);
 	report__number(report, "memory", memory);
+	own = report__object(report, "overhead");
+	if (sum.wall_ns)
+		add_cost(own, &sum);
+	else
+		report__text(own, "not_measured", why_not(overhead));
+	report__number(own, "memory", memory);
+	report__number(own, "uptime_ns", report__get_number(report, "uptime_ns"));
 	return report;
 }
 
-/* --- showing -------------------------------------------------------------------- */
-
-static const char *duration(__u64 ns, char text[48])
-{
-	unsigned int s = ns / NS, days = s / 86400, hours = s / 3600 % 24, minutes = s / 60 % 60;
-
-	if (days)
-		snprintf(text, 48, "%ud %uh", days, hours);
-	else if (hours)
-		snprintf(text, 48, "%uh %um", hours, minutes);
-	else if (minutes)
-		snprintf(text, 48, "%um %us", minutes, s % 60);
-	else
-		snprintf(text, 48, "%us", s);
-	return text;
-}
-
-static void print_programs(struct json_object *report)
-{
-	bool stats = report__get_bool(report, "statistics");
-	struct table *table = table__new(stats ? "PROGRAM|HOOK|>RUNS|>MEAN" : "PROGRAM|HOOK");
-	struct json_object *item;
-
-	for (size_t i = 0; (item = report__nth(report, "programs", i)); i++) {
-		const char *name = report__get_text(item, "hook");
-		const char *cpus = report__get_text(item, "cpus");
-		char hook[OTEL_SECTION_MAX + 1100];
-
-		snprintf(hook, sizeof(hook), "%s%s%s", name[0] ? name : "(not loaded)",
-			 cpus[0] ? " on CPU " : "", cpus);
-		if (stats)
-			table__add(table,
-				   "%s" TABLE_CELL "%s" TABLE_CELL "%" PRIu64 TABLE_CELL "%" PRIu64
-				   " ns",
-				   report__get_text(item, "program"), hook,
-				   report__get_number(item, "runs"),
-				   report__get_number(item, "mean_ns"));
-		else
-			table__add(table, "%s" TABLE_CELL "%s", report__get_text(item, "program"),
-				   hook);
-	}
-	table__print(table);
-	if (!stats)
-		printf("  (run counts and times: sysctl kernel.bpf_stats_enabled=1)\n");
-}
-
-/* The kernel counts them whether statistics are enabled or not. */
-static void print_misses(struct json_object *report)
-{
-	struct json_object *item;
-	__u64 misses;
-
-	for (size_t i = 0; (item = report__nth(report, "programs", i)); i++) {
-		misses = report__get_number(item, "recursion_misses");
-		if (misses)
-			printf("  not run by the kernel: %s %s%" PRIu64 "%s times\n",
-			       report__get_text(item, "program"), table__mood(MOOD_CARE),
-			       (uint64_t)misses, table__plain());
-	}
-}
-
-static void print_maps(struct json_object *report)
-{
-	struct table *table = table__new("MAP|TYPE|>ENTRIES|>CAPACITY|>MEMORY");
-	struct json_object *item;
-	char bytes[BYTES_TEXT];
-
-	for (size_t i = 0; (item = report__nth(report, "maps", i)); i++) {
-		const char *type = report__get_text(item, "type");
-
-		if (report__has(item, "error"))
-			type = report__get_text(item, "error");
-		table__add(table,
-			   "%s" TABLE_CELL "%s" TABLE_CELL "%s" TABLE_CELL "%" PRIu64 TABLE_CELL
-			   "%s",
-			   report__get_text(item, "map"), type,
-			   report__has(item, "entries") ? report__get_text(item, "entries") : "-",
-			   report__get_number(item, "capacity"),
-			   table__bytes(report__get_number(item, "memory"), bytes));
-	}
-	table__print(table);
-}
-
-static void print_losses(struct json_object *report)
-{
-	struct json_object *losses = json_object_object_get(report, "losses");
-	int n = 0;
-
-	if (!losses) {
-		printf("  (losses: CAP_SYS_ADMIN is needed to find them)\n");
-		return;
-	}
-	printf("  losses:");
-	json_object_object_foreach (losses, reason, count) {
-		__u64 lost = json_object_get_uint64(count);
-
-		printf("%s %s %s%" PRIu64 "%s", n++ ? "," : "", reason,
-		       lost ? table__mood(MOOD_CARE) : "", (uint64_t)lost,
-		       lost ? table__plain() : "");
-	}
-	printf("%s\n", n ? "" : " none are counted");
-}
-
-static void print_one(struct json_object *report, bool first)
-{
-	const char *state = report__get_text(report, "state");
-	const char *options = report__get_text(report, "options");
-	char up[48], bytes[BYTES_TEXT];
-	enum mood mood = MOOD_BAD;
-
-	if (!strcmp(state, "running"))
-		mood = MOOD_GOOD;
-	else if (!strcmp(state, "paused"))
-		mood = MOOD_CARE;
-	printf("%s%s  %s%s%s  up %s since %s  version %s  memory %s%s%s\n", first ? "" : "\n",
-	       report__get_text(report, "probe"), table__mood(mood), state, table__plain(),
-	       duration(report__get_number(report, "uptime_ns"), up),
-	       report__get_text(report, "loaded_at"), report__get_text(report, "version"),
-	       table__bytes(report__get_number(report, "memory"), bytes),
-	       options[0] ? "  options " : "", options);
-	print_programs(report);
-	print_misses(report);
-	print_maps(report);
-	print_losses(report);
-}
+/* --- the command ---------------------------------------------------------------- */
 
 int cmd_status(const struct args *args)
 {
@@ -382,6 +308,7 @@ int cmd_status(const struct args *args)
 	struct json_object *probes = report__list(report, "probes");
 	_cleanup_names_ char **names = NULL;
 	int first = 0, shown = 0, code = pins__check(args->pin_dir);
+	struct overhead overhead;
 	char bytes[BYTES_TEXT];
 	__u64 memory = 0;
 
@@ -389,6 +316,8 @@ int cmd_status(const struct args *args)
 		code = probe__names(args, &names);
 	if (code)
 		return code;
+	/* All at once: the time is waited for only once. */
+	overhead__measure(&overhead, args->pin_dir, names, args->measure_ns);
 	for (char **name = names; name && *name; name++) {
 		struct json_object *one;
 		struct failure failure;
@@ -400,14 +329,15 @@ int cmd_status(const struct args *args)
 			first = first ? first : code;
 			continue;
 		}
-		one = describe(&probe);
+		one = describe(&probe, &overhead);
 		probe__close(&probe);
 		json_object_array_add(probes, one);
 		memory += report__get_number(one, "memory");
 		if (!args->json)
-			print_one(one, !shown);
+			status__print(one, !shown);
 		shown++;
 	}
+	overhead__free(&overhead);
 	report__text(report, "pin_dir", args->pin_dir);
 	report__number(report, "memory", memory);
 	if (args->json)

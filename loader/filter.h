@@ -38,6 +38,7 @@ struct filter_set {
  * struct filter - an open filter
  * @view:    the map of its variables
  * @vars:    mapped
+ * @deadline: mapped; NULL if the object knows of none
  * @entries: descriptor of the map "filters", -1 if there is none
  * @max:     its max_entries
  * @set:     sets of small numbers, @sets of them
@@ -47,6 +48,7 @@ struct filter {
 	void *image;
 	size_t image_size;
 	struct otel_filter *vars;
+	struct otel_deadline *deadline;
 	int entries;
 	__u32 max;
 	struct filter_set set[FILTER_SETS_MAX];

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "cleanup.h"
@@ -16,6 +17,7 @@
 
 #define DETACH_WAIT_US 2000000
 #define DETACH_STEP_US 500
+#define SPARE 4 /* descriptors that are open for a moment: a perf event, a directory */
 
 struct links {
 	int n;
@@ -66,6 +68,40 @@ static int online_cpus(int **cpus)
 		at++;
 	}
 	return err ? err : n;
+}
+
+static int count_wanted(const struct attachable *list, int n)
+{
+	_cleanup_free_ int *cpus = NULL;
+	int n_cpus = online_cpus(&cpus), wanted = 0;
+
+	for (int i = 0; i < n; i++)
+		if (attaches(&list[i]))
+			wanted += hook__each_cpu(list[i].section) ? n_cpus : 1;
+	return n_cpus < 0 ? n_cpus : wanted;
+}
+
+int links__check_room(const char *old_dir, const struct attachable *list, int n,
+		      struct failure *failure)
+{
+	int old = old_dir ? links__count(old_dir) : 0, need = count_wanted(list, n);
+	_cleanup_names_ char **fds = NULL;
+	int used = pins__list("/proc/self/fd", &fds);
+	struct rlimit limit;
+
+	if (used < 0 || old < 0 || need < 0 || getrlimit(RLIMIT_NOFILE, &limit))
+		return 0; /* what cannot be counted is found out by trying */
+	/* Attaching the old ones again takes their programs, too. */
+	if (old_dir && need < old + n)
+		need = old + n;
+	need += (old_dir ? HOOK_HELD * n : 0) + SPARE;
+	if (used + (rlim_t)need <= limit.rlim_cur)
+		return 0;
+	return failed(
+		failure, EXIT_ATTACH,
+		"%d more file descriptors are needed to attach, and the limit is %llu: ulimit "
+		"-n %llu",
+		need, (unsigned long long)limit.rlim_cur, (unsigned long long)used + need);
 }
 
 static int pin_place(const char *dir, const struct place *place)

@@ -28,6 +28,21 @@ struct attachable {
  */
 int links__attach(const char *dir, const struct attachable *list, int n, struct failure *failure);
 
+/**
+ * links__check_room - see that there are descriptors enough for a changeover
+ * @old_dir: the probe that is replaced, or NULL
+ * @list:    the programs that will be attached
+ * @n:       how many
+ * @failure: filled if there are not
+ *
+ * All that is held at once is counted before anything is detached: what is loaded must
+ * not be gone for want of something that can be counted.
+ *
+ * Return: 0 or EXIT_ATTACH.
+ */
+int links__check_room(const char *old_dir, const struct attachable *list, int n,
+		      struct failure *failure);
+
 /** struct links - links that are no longer pinned but still attached. Opaque. */
 struct links;
 

@@ -7,13 +7,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "args.h"
 #include "cleanup.h"
+#include "duration.h"
 #include "fail.h"
 #include "guard.h"
 #include "log.h"
+#include "overhead.h"
 #include "pins.h"
+#include "preset.h"
 
 /* Room for PIN_DIR/PROBE/map/NAME in PATH_MAX whatever the names. */
 #define PIN_DIR_MAX 1024
@@ -22,6 +26,7 @@ enum accepts {
 	ACCEPT_JSON = 1 << 0,
 	ACCEPT_SET = 1 << 1,
 	ACCEPT_FILTER = 1 << 2,
+	ACCEPT_MEASURE = 1 << 3,
 };
 
 struct command {
@@ -39,14 +44,20 @@ static const struct command commands[] = {
 	 "Tries to load every program of the probes named (default: all installed) without\n"
 	 "attaching or pinning anything.\n"},
 	{"load", cmd_load, ACCEPT_SET,
-	 "[PROBE|FILE.bpf.o]... [--set PROBE.KEY=VALUE]... [--filter KIND=VALUE]... [--replace]",
+	 "[PROBE|FILE.bpf.o]... [--preset NAME] [--set PROBE.KEY=VALUE]...\n"
+	 "                    [--filter KIND=VALUE]... [--duration TIME] [--replace]",
 	 "load, attach and pin probes (default: all installed)",
 	 "Over a probe that is loaded already: maps of the same layout are kept and only the\n"
-	 "programs are replaced; another layout is refused, unless --replace drops it.\n"},
+	 "programs are replaced; another layout is refused, unless --replace drops it.\n"
+	 "Presets are for probes that sample at a frequency, and say how often and how "
+	 "long:\n" PRESETS_HELP},
 	{"options", cmd_options, ACCEPT_JSON, "[-j] [PROBE|FILE.bpf.o]...",
 	 "what --set can change: range, unit, default, help", ""},
-	{"status", cmd_status, ACCEPT_JSON, "[-j] [PROBE]...",
-	 "what is loaded: programs, hooks, maps, losses, memory", ""},
+	{"status", cmd_status, ACCEPT_JSON | ACCEPT_MEASURE, "[-j] [--measure TIME] [PROBE]...",
+	 "what is loaded: programs, hooks, maps, losses, overhead",
+	 "The kernel counts runs and times of programs while its statistics are on, which costs a\n"
+	 "little in each run. If they are off (sysctl kernel.bpf_stats_enabled) they are enabled\n"
+	 "for as long as it measures, and shown are the rates of that time.\n"},
 	{"filter", cmd_filter, ACCEPT_JSON | ACCEPT_FILTER,
 	 "add|del KIND VALUE... | list [-j] | clear [KIND] [--probe PROBE]... [--deny] "
 	 "[--children]",
@@ -66,6 +77,9 @@ enum {
 	OPT_FILTER,
 	OPT_REPLACE,
 	OPT_SHARED_DIR,
+	OPT_PRESET,
+	OPT_DURATION,
+	OPT_MEASURE,
 	OPT_PROBE,
 	OPT_DENY,
 	OPT_CHILDREN,
@@ -86,6 +100,18 @@ static const struct choice {
 	 ACCEPT_SET,
 	 " KIND=VALUE",
 	 "filter from the first event on; KIND as in otelbpf filter"},
+	{{"preset", required_argument, NULL, OPT_PRESET},
+	 ACCEPT_SET,
+	 " NAME",
+	 "sampling rate and duration: " PRESETS_LIST},
+	{{"duration", required_argument, NULL, OPT_DURATION},
+	 ACCEPT_SET,
+	 " TIME",
+	 "measure for 30s, 5m or 1h from now, then stop; 0: no end"},
+	{{"measure", required_argument, NULL, OPT_MEASURE},
+	 ACCEPT_MEASURE,
+	 " TIME",
+	 "how long to measure the overhead: 500ms, 10s (1s); 0: not"},
 	{{"replace", no_argument, NULL, OPT_REPLACE},
 	 ACCEPT_SET,
 	 "",
@@ -221,6 +247,25 @@ static int parse(struct args *args, const struct command **command, int argc, ch
 		case OPT_PROBE:
 			args->probe[args->probes++] = optarg;
 			break;
+		case OPT_PRESET:
+			args->preset = preset__find(optarg);
+			if (!args->preset)
+				return fail(EXIT_USAGE, "there is no preset '%s': " PRESETS_LIST,
+					    optarg);
+			break;
+		case OPT_DURATION:
+			args->duration = true;
+			if (!duration__parse(optarg, &args->duration_ns))
+				return fail(EXIT_USAGE,
+					    "--duration '%s': a time such as 60s is expected",
+					    optarg);
+			break;
+		case OPT_MEASURE:
+			if (!duration__parse(optarg, &args->measure_ns))
+				return fail(EXIT_USAGE,
+					    "--measure '%s': a time such as 500ms is expected",
+					    optarg);
+			break;
 		case OPT_REPLACE:
 			args->replace = true;
 			break;
@@ -256,14 +301,28 @@ static int parse(struct args *args, const struct command **command, int argc, ch
 	return EXIT_OK;
 }
 
+/* A link for each CPU takes more than the usual 1024 on large machines. */
+static void raise_file_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur == limit.rlim_max)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 int main(int argc, char **argv)
 {
 	_cleanup_free_ const char **set = calloc(argc + 1, sizeof(*set));
 	_cleanup_free_ const char **filter = calloc(argc + 1, sizeof(*filter));
 	_cleanup_free_ const char **probe = calloc(argc + 1, sizeof(*probe));
 	const char *environment = getenv("OTELBPF_PIN_DIR"), *shared = getenv("OTELBPF_SHARED_DIR");
-	struct args args = {
-		.pin_dir = PIN_DIR_DEFAULT, .set = set, .filter = filter, .probe = probe};
+	struct args args = {.pin_dir = PIN_DIR_DEFAULT,
+			    .measure_ns = MEASURE_NS,
+			    .set = set,
+			    .filter = filter,
+			    .probe = probe};
 	const struct command *command = NULL;
 	int code;
 
@@ -282,6 +341,7 @@ int main(int argc, char **argv)
 		return fail(EXIT_USAGE, "--pin-dir is longer than %d bytes", PIN_DIR_MAX - 1);
 
 	log__init(args.verbose);
+	raise_file_limit();
 	/*
 	 * RLIMIT_MEMLOCK is of no concern: since 5.11 BPF memory is charged to the
 	 * cgroup, and libbpf leaves the limit alone when it sees that.

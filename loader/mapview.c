@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
-#include "path.h"
+#include "fdinfo.h"
 #include "tagged.h"
 
 int mapview__open(struct mapview *view, const char *path)
@@ -114,17 +114,7 @@ long mapview__each(const struct mapview *view, mapview_fn fn, void *arg)
 
 __u64 mapview__memory(int fd)
 {
-	unsigned long long bytes = 0;
-	char path[PATH_MAX], line[128];
-	FILE *file;
-
-	if (path__format(path, "/proc/self/fdinfo/%d", fd) || !(file = fopen(path, "re")))
-		return 0;
-	while (fgets(line, sizeof(line), file))
-		if (sscanf(line, "memlock: %llu", &bytes) == 1)
-			break;
-	fclose(file);
-	return bytes;
+	return fdinfo__memory(fd);
 }
 
 const char *mapview__type_name(__u32 type)

@@ -43,6 +43,8 @@ int targets__find(char **names, int n, struct target **targets, int *found);
  * @tagged: index of its BTF's tags
  * @frequency: of perf_event programs, Hz
  * @event:    of perf_event programs: "cycles", or NULL for the kernel's clock
+ * @preset_set: what --preset changed, "key=value", or ""
+ * @duration_ns: measure for this long; 0: until told otherwise
  */
 struct object {
 	const struct target *target;
@@ -50,6 +52,8 @@ struct object {
 	struct tagged *tagged;
 	unsigned int frequency;
 	const char *event;
+	char preset_set[128];
+	__u64 duration_ns;
 	void *image;
 };
 

@@ -20,6 +20,11 @@ void report__number(struct json_object *to, const char *key, uint64_t value)
 	json_object_object_add(to, key, json_object_new_uint64(value));
 }
 
+void report__real(struct json_object *to, const char *key, double value)
+{
+	json_object_object_add(to, key, json_object_new_double(value));
+}
+
 struct json_object *report__list(struct json_object *to, const char *key)
 {
 	struct json_object *list = json_object_new_array();
@@ -59,6 +64,11 @@ bool report__get_bool(struct json_object *from, const char *key)
 uint64_t report__get_number(struct json_object *from, const char *key)
 {
 	return json_object_get_uint64(json_object_object_get(from, key));
+}
+
+double report__get_real(struct json_object *from, const char *key)
+{
+	return json_object_get_double(json_object_object_get(from, key));
 }
 
 bool report__has(struct json_object *from, const char *key)

@@ -10,6 +10,7 @@
 /** report__… - add a member to an object; NULL as text adds null */
 void report__text(struct json_object *to, const char *key, const char *text);
 void report__bool(struct json_object *to, const char *key, bool value);
+void report__real(struct json_object *to, const char *key, double value);
 void report__number(struct json_object *to, const char *key, uint64_t value);
 
 /** report__list, report__object - add an empty list or object, and return it */
@@ -22,6 +23,7 @@ struct json_object *report__item(struct json_object *list);
 /** report__get_… - read it back; "", false, 0 if it is not there */
 const char *report__get_text(struct json_object *from, const char *key);
 bool report__get_bool(struct json_object *from, const char *key);
+double report__get_real(struct json_object *from, const char *key);
 uint64_t report__get_number(struct json_object *from, const char *key);
 bool report__has(struct json_object *from, const char *key);
 

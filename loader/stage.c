@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "deadline.h"
 #include "filter.h"
 #include "filter_processes.h"
 #include "filter_value.h"
@@ -96,12 +97,14 @@ static __u64 clock_ns(clockid_t clock)
 	return now.tv_sec * 1000000000ULL + now.tv_nsec;
 }
 
-/* "KEY=VALUE" of each --set for this probe; what does not fit is left out with a mark. */
+/* "KEY=VALUE" of the preset and of each --set for this probe; what does not fit is left out with a
+ * mark. */
 static void list_options(const struct stage *stage, char *text, size_t size)
 {
 	const char *probe = stage->object->target->probe;
-	size_t prefix = strlen(probe), len = 0;
+	size_t prefix = strlen(probe), len;
 
+	len = snprintf(text, size, "%s", stage->object->preset_set);
 	for (int i = 0; i < stage->args->sets; i++) {
 		const char *set = stage->args->set[i];
 		size_t room = size - len;
@@ -334,6 +337,7 @@ int stage__commit(struct stage *stage, struct failure *failure)
 	struct links *old_links = NULL, *held = NULL;
 	struct attachable list[OTEL_PROGRAMS_MAX];
 	int n = list_programs(stage, list);
+	struct deadline old_deadline = {};
 	struct otel_meta meta = {};
 	struct filter filter;
 	int code = 0, err;
@@ -348,6 +352,9 @@ int stage__commit(struct stage *stage, struct failure *failure)
 		return failed(failure, EXIT_MAP, "cannot write the maps of %s: %s", stage->dir,
 			      failure__reason(err));
 	}
+	code = links__check_room(stage->has_old ? stage->old.dir : NULL, list, n, failure);
+	if (!code && stage->object->duration_ns)
+		code = deadline__check(&filter, stage->object->target->probe, failure);
 	guard__hold();
 	for (int i = 0; i < stage->args->filters && !code; i++)
 		code = filter_value__add(&filter, stage->args->filter[i], failure);
@@ -363,10 +370,16 @@ int stage__commit(struct stage *stage, struct failure *failure)
 				      strerror(errno));
 	}
 	links__drop(old_links);
-	if (!code && filter.vars)
+	old_deadline = deadline__get(&filter);
+	if (!code && filter.vars) {
 		__atomic_add_fetch(&filter.vars->epoch, 1, __ATOMIC_SEQ_CST);
+		deadline__start(&filter, stage->object->duration_ns);
+	}
 	if (!code && !stays_paused)
 		code = links__attach(stage->dir, list, n, failure);
+	/* Attaching takes its time, which is not part of the duration. */
+	if (!code && filter.vars)
+		deadline__start(&filter, stage->object->duration_ns);
 	if (!code && !stays_paused && stage->keeps && filter.vars)
 		filter_processes__catch_up(&filter);
 	err = code ? 0 : write_meta(stage, state, &meta);
@@ -375,6 +388,8 @@ int stage__commit(struct stage *stage, struct failure *failure)
 			      failure__reason(err));
 	if (!code)
 		code = take_place(stage, failure);
+	if (code)
+		deadline__put(&filter, &old_deadline);
 	if (code && stage->has_old && stage->old.meta.state == OTEL_STATE_RUNNING)
 		restore_old(stage, failure);
 	else if (code)

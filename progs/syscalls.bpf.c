@@ -165,7 +165,7 @@ static __noinline int entry_unseen(struct call *call, struct pt_regs *regs, __s6
 {
 	__u32 nr = syscall__of_regs(regs, bpf_get_current_task_btf());
 
-	if (otel_filter.flags || (ret == 0 && syscall__is_fork(nr)))
+	if (!otel_filter__sees_all() || (ret == 0 && syscall__is_fork(nr)))
 		return 0;
 	if (call && call->epoch == otel_filter.epoch)
 		count_total(rejected, 1);

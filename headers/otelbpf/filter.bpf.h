@@ -3,7 +3,8 @@
  * Filters that change while a probe runs: otelbpf filter add|del|list.
  *
  * A program asks otel_filter__pass() before it measures anything. With no
- * filter configured that is the load of one variable.
+ * filter configured that is the load of one variable. A load with a duration sets a
+ * deadline, which is one more flag there.
  *
  * Each kind (cgroup, pid, comm, uid) is judged by itself and all must pass.
  * Within a kind an entry says pass or reject; what has no entry passes if there
@@ -24,6 +25,9 @@
 
 /* Written by the loader, read by every program first of all. */
 struct otel_filter otel_filter SEC(".data.filter") OTEL_TAG("filter");
+
+/* Beside it, for a load that ends by itself. Only looked at when a flag says so. */
+struct otel_deadline otel_deadline SEC(".data.filter") OTEL_TAG("deadline");
 
 /* Written by the loader and by the fork and exit programs below. Bounded by its size. */
 struct {
@@ -137,10 +141,35 @@ out:
 	return pass;
 }
 
+/**
+ * otel_deadline__passed - whether the time to measure is over
+ *
+ * To be asked only when OTEL_FILTER_F_DEADLINE is set. Whoever is first to see it counts
+ * the epoch up: what began before is not measured as it ends. The loader may set
+ * another deadline meanwhile, so it is noted which one has passed. There is no need
+ * for an atomic on epoch and deadline together: one epoch too many only forgets what
+ * is under way.
+ */
+static __noinline _Bool otel_deadline__passed(void)
+{
+	__u64 at = otel_deadline.at_ns;
+
+	if (otel_deadline.passed_ns == at)
+		return 1;
+	if (bpf_ktime_get_boot_ns() < at)
+		return 0;
+	if (__sync_lock_test_and_set(&otel_deadline.passed_ns, at) != at)
+		__sync_fetch_and_add(&otel_filter.epoch, 1);
+	return 1;
+}
+
 static __noinline _Bool otel_filter__slow(__u32 flags)
 {
 	struct otel_filter_key key = {};
 
+	/* Before the others, so that any task's event sees it pass. */
+	if ((flags & OTEL_FILTER_F_DEADLINE) && otel_deadline__passed())
+		return 0;
 	if (flags & OTEL_FILTER_F(OTEL_FILTER_PID)) {
 		key.id = bpf_get_current_pid_tgid() >> 32;
 		if (!otel_filter__look(&key, flags, OTEL_FILTER_PID))
@@ -168,9 +197,23 @@ static __noinline _Bool otel_filter__slow(__u32 flags)
  */
 static __always_inline _Bool otel_filter__pass(void)
 {
-	__u32 flags = otel_filter.flags & (OTEL_FILTER_F(OTEL_FILTER_SET) - 1);
+	__u32 flags =
+		otel_filter.flags & ((OTEL_FILTER_F(OTEL_FILTER_SET) - 1) | OTEL_FILTER_F_DEADLINE);
 
 	return !flags || otel_filter__slow(otel_filter.flags);
+}
+
+/**
+ * otel_filter__sees_all - whether nothing at all is held back from the program
+ *
+ * Neither by a filter nor by a set nor by a deadline: then what is missing was not
+ * left out on purpose.
+ */
+static __always_inline _Bool otel_filter__sees_all(void)
+{
+	__u32 flags = otel_filter.flags;
+
+	return !flags || (flags == OTEL_FILTER_F_DEADLINE && !otel_deadline__passed());
 }
 
 /*

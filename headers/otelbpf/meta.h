@@ -71,6 +71,8 @@ enum otel_filter_kind {
 /* flags: this kind is looked at; this kind passes what has no entry */
 #define OTEL_FILTER_F(kind) (1U << (kind))
 #define OTEL_FILTER_F_ELSE(kind) (1U << ((kind) + 16))
+/* flags: after otel_deadline.at_ns nothing passes */
+#define OTEL_FILTER_F_DEADLINE (1U << 15)
 
 /**
  * struct otel_filter - what the hot path loads, alone in one variable
@@ -85,6 +87,22 @@ struct otel_filter {
 	__u32 epoch;
 	__u32 generation;
 	__u32 pad;
+};
+
+/**
+ * struct otel_deadline - when measuring ends by itself
+ * @at_ns:       on CLOCK_BOOTTIME; looked at if OTEL_FILTER_F_DEADLINE is set
+ * @passed_ns:   the deadline that a program has seen pass, so that no other one asks
+ *               the clock again
+ * @duration_ns: how long measuring goes on from a load or a resume; 0: until it is told
+ *               otherwise
+ *
+ * Written by the loader; @passed_ns by the programs.
+ */
+struct otel_deadline {
+	__u64 at_ns;
+	__u64 passed_ns;
+	__u64 duration_ns;
 };
 
 /**
@@ -125,6 +143,7 @@ struct otel_cgroup {
 OTEL_STATIC_ASSERT(sizeof(struct otel_meta) == 24 + 64 + 512, "otel_meta has a hole");
 OTEL_STATIC_ASSERT(sizeof(struct otel_program) == 192, "otel_program has a hole");
 OTEL_STATIC_ASSERT(sizeof(struct otel_filter) == 16, "otel_filter has a hole");
+OTEL_STATIC_ASSERT(sizeof(struct otel_deadline) == 24, "otel_deadline has a hole");
 OTEL_STATIC_ASSERT(sizeof(struct otel_filter_key) == 32, "otel_filter_key has a hole");
 
 #endif
