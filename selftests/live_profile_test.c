@@ -21,8 +21,7 @@
 #include "collector.h"
 #include "ktap.h"
 #include "live.h"
-
-#define _cleanup_collector_ __attribute__((cleanup(collector__freep)))
+#include "samples.h"
 
 #define CPU_OBJECT OBJECT_DIR "/progs/cpu.bpf.o"
 #define HOT BUILD_DIR "/selftests/tools/hot"
@@ -34,11 +33,6 @@ static __u64 realtime_ns(void)
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	return now.tv_sec * 1000000000ULL + now.tv_nsec;
-}
-
-static bool is_emulated(void)
-{
-	return getenv("OTELBPF_OWN_KERNEL");
 }
 
 static void load(struct live *live)
@@ -122,76 +116,6 @@ static void expect_samples(__u64 samples, const struct hot *hot, bool alone)
 
 /* --- what was received ------------------------------------------------------------------------ */
 
-static struct json_object *get(struct json_object *obj, const char *key)
-{
-	return json_object_object_get(obj, key);
-}
-
-#define for_each_of(item, list)                                                               \
-	for (size_t item##_i = 0; (list) && item##_i < json_object_array_length(list) &&      \
-				  ((item) = json_object_array_get_idx(list, item##_i), true); \
-	     item##_i++)
-
-static const char *text_at(struct json_object *dictionary, __u64 i)
-{
-	struct json_object *list = get(dictionary, "stringTable");
-
-	return list ? json_object_get_string(json_object_array_get_idx(list, i)) : NULL;
-}
-
-/* An attribute of a resource as text or NULL: a Collector puts texts into the dictionary. */
-static const char *attr(struct json_object *dictionary, struct json_object *resource,
-			const char *key)
-{
-	struct json_object *item, *name, *value, *text;
-
-	for_each_of(item, get(resource, "attributes"))
-	{
-		const char *has =
-			json_object_object_get_ex(item, "key", &name)
-				? json_object_get_string(name)
-				: text_at(dictionary, otlp_json__u64(item, "keyStrindex"));
-
-		if (!has || strcmp(has, key))
-			continue;
-		value = get(item, "value");
-		if (json_object_object_get_ex(value, "stringValue", &text) ||
-		    json_object_object_get_ex(value, "intValue", &text))
-			return json_object_get_string(text);
-		return text_at(dictionary, otlp_json__u64(value, "stringValueStrindex"));
-	}
-	return NULL;
-}
-
-typedef void (*profile_fn)(struct json_object *dictionary, struct json_object *resource,
-			   struct json_object *profile, void *ctx);
-
-/* Every profile of every request; other signals' requests are passed over. */
-static int for_each_profile(struct json_object *requests, profile_fn fn, void *ctx)
-{
-	struct json_object *request, *resource, *scope, *profile;
-	int n = 0;
-
-	for_each_of(request, requests) for_each_of(resource, get(request, "resourceProfiles"))
-		for_each_of(scope, get(resource, "scopeProfiles"))
-			for_each_of(profile, get(scope, "profiles"))
-	{
-		fn(get(request, "dictionary"), get(resource, "resource"), profile, ctx);
-		n++;
-	}
-	return n;
-}
-
-static __u64 total_of(struct json_object *profile)
-{
-	struct json_object *sample, *value;
-	__u64 total = 0;
-
-	for_each_of(sample, get(profile, "samples")) for_each_of(value, get(sample, "values"))
-		total += strtoull(json_object_get_string(value), NULL, 10);
-	return total;
-}
-
 /* Profiles by id. */
 struct seen {
 	char id[64], name[64];
@@ -209,9 +133,9 @@ struct received {
 static void receive(struct json_object *dictionary, struct json_object *resource,
 		    struct json_object *profile, void *ctx)
 {
-	const char *name = attr(dictionary, resource, "process.executable.name");
-	const char *pid = attr(dictionary, resource, "process.pid");
-	struct seen new = {.total = total_of(profile), .pid = strtoull(pid ?: "0", NULL, 10)};
+	const char *name = profiles__attr(dictionary, resource, "process.executable.name");
+	const char *pid = profiles__attr(dictionary, resource, "process.pid");
+	struct seen new = {.total = profile__total(profile), .pid = strtoull(pid ?: "0", NULL, 10)};
 	struct received *received = ctx;
 
 	snprintf(new.id, sizeof(new.id), "%s", otlp_json__text(profile, "profileId"));
@@ -241,7 +165,7 @@ static __u64 samples_now(struct live *live)
 	_cleanup_json_ struct json_object *requests = live__export_file(live);
 	struct received received = {};
 
-	for_each_profile(requests, receive, &received);
+	profiles__for_each(requests, receive, &received);
 	EXPECT_EQ(received.duplicates, 0);
 	free(received.seen);
 	return received.total;
@@ -397,7 +321,7 @@ static bool refers(const char *key, size_t table)
 
 static size_t entries_of(struct dictionary *dictionary, size_t table)
 {
-	struct json_object *list = get(dictionary->root, tables[table].table);
+	struct json_object *list = json__get(dictionary->root, tables[table].table);
 
 	return list ? json_object_array_length(list) : 0;
 }
@@ -437,7 +361,7 @@ static void use_all(struct dictionary *dictionary, struct json_object *obj)
 
 static struct json_object *entry(struct dictionary *dictionary, const char *table, __u64 i)
 {
-	return json_object_array_get_idx(get(dictionary->root, table), i);
+	return json_object_array_get_idx(json__get(dictionary->root, table), i);
 }
 
 /* Text of an attribute that an entry refers to, or NULL. */
@@ -445,7 +369,7 @@ static const char *attr_of(struct dictionary *dictionary, struct json_object *ob
 {
 	struct json_object *index;
 
-	for_each_of(index, get(obj, "attributeIndices"))
+	for_each_of(index, json__get(obj, "attributeIndices"))
 	{
 		struct json_object *attr =
 			entry(dictionary, "attributeTable", json_object_get_int64(index));
@@ -453,7 +377,7 @@ static const char *attr_of(struct dictionary *dictionary, struct json_object *ob
 			entry(dictionary, "stringTable", otlp_json__u64(attr, "keyStrindex"));
 
 		if (name && !strcmp(json_object_get_string(name), key))
-			return otlp_json__text(get(attr, "value"), "stringValue");
+			return otlp_json__text(json__get(attr, "value"), "stringValue");
 	}
 	return NULL;
 }
@@ -502,27 +426,28 @@ static void check_profile(struct json_object *dictionary, struct json_object *re
 	EXPECT_EQ(otlp_json__u64(profile, "period"), 1000000000 / HZ);
 	EXPECT_EQ(strlen(id), 32);
 	EXPECT_NE(strspn(id, "0"), 32);
-	type = get(profile, "sampleType");
+	type = json__get(profile, "sampleType");
 	EXPECT_STREQ(json_object_get_string(entry(run->dictionary, "stringTable",
 						  otlp_json__u64(type, "typeStrindex"))),
 		     "samples");
 	EXPECT_STREQ(json_object_get_string(entry(run->dictionary, "stringTable",
 						  otlp_json__u64(type, "unitStrindex"))),
 		     "count");
-	type = get(profile, "periodType");
+	type = json__get(profile, "periodType");
 	EXPECT_STREQ(json_object_get_string(entry(run->dictionary, "stringTable",
 						  otlp_json__u64(type, "typeStrindex"))),
 		     "cpu");
 	EXPECT_STREQ(json_object_get_string(entry(run->dictionary, "stringTable",
 						  otlp_json__u64(type, "unitStrindex"))),
 		     "nanoseconds");
-	EXPECT_TRUE(attr(dictionary, resource, "process.executable.name"));
-	if (strcmp(attr(dictionary, resource, "process.executable.name") ?: "", "hot"))
+	EXPECT_TRUE(profiles__attr(dictionary, resource, "process.executable.name"));
+	if (strcmp(profiles__attr(dictionary, resource, "process.executable.name") ?: "", "hot"))
 		return;
 	snprintf(pid, sizeof(pid), "%llu", (unsigned long long)run->pid);
-	EXPECT_STREQ(attr(dictionary, resource, "process.pid"), pid);
-	EXPECT_STREQ(attr(dictionary, resource, "process.linux.cgroup"), live__path(run->live, ""));
-	EXPECT_TRUE(strstr(attr(dictionary, resource, "process.executable.path") ?: "",
+	EXPECT_STREQ(profiles__attr(dictionary, resource, "process.pid"), pid);
+	EXPECT_STREQ(profiles__attr(dictionary, resource, "process.linux.cgroup"),
+		     live__path(run->live, ""));
+	EXPECT_TRUE(strstr(profiles__attr(dictionary, resource, "process.executable.path") ?: "",
 			   "/selftests/tools/hot"));
 	run->hot++;
 }
@@ -539,9 +464,9 @@ static void check_request(struct json_object *request, struct dictionary *dictio
 			EXPECT_EQ(json_object_object_length(zero), 0);
 		expect_unique(dictionary, i);
 	}
-	EXPECT_GT(json_object_array_length(get(dictionary->root, "mappingTable")), 1);
-	for (size_t i = 1; i < json_object_array_length(get(dictionary->root, "mappingTable"));
-	     i++) {
+	EXPECT_GT(json_object_array_length(json__get(dictionary->root, "mappingTable")), 1);
+	for (size_t i = 1;
+	     i < json_object_array_length(json__get(dictionary->root, "mappingTable")); i++) {
 		struct json_object *mapping = entry(dictionary, "mappingTable", i);
 		const char *gnu = attr_of(dictionary, mapping, "process.executable.build_id.gnu");
 
@@ -550,8 +475,8 @@ static void check_request(struct json_object *request, struct dictionary *dictio
 			    attr_of(dictionary, mapping, "process.executable.build_id.htlhash"));
 		EXPECT_TRUE(!gnu || strlen(gnu) == 40);
 	}
-	for (size_t i = 1; i < json_object_array_length(get(dictionary->root, "locationTable"));
-	     i++) {
+	for (size_t i = 1;
+	     i < json_object_array_length(json__get(dictionary->root, "locationTable")); i++) {
 		const char *type = attr_of(dictionary, entry(dictionary, "locationTable", i),
 					   "profile.frame.type");
 
@@ -579,15 +504,15 @@ TEST_TIMEOUT(dictionary_is_sound, 60)
 	{
 		_cleanup_json_ struct json_object *one = NULL;
 
-		if (!get(request, "resourceProfiles"))
+		if (!json__get(request, "resourceProfiles"))
 			continue;
 		memset(&dictionary, 0, sizeof(dictionary));
-		dictionary.root = get(request, "dictionary");
+		dictionary.root = json__get(request, "dictionary");
 		ASSERT_TRUE(dictionary.root);
 		check_request(request, &dictionary);
 		one = json_object_new_array();
 		json_object_array_add(one, json_object_get(request));
-		for_each_profile(one, check_profile, &run);
+		profiles__for_each(one, check_profile, &run);
 		n++;
 	}
 	EXPECT_EQ(n, 1);
@@ -614,7 +539,7 @@ TEST_TIMEOUT(execve_begins_another_profile, 60)
 	hot__start(&hot, live, "1000", copy);
 	hot__wait(&hot);
 	requests = live__export_file(live);
-	for_each_profile(requests, receive, &received);
+	profiles__for_each(requests, receive, &received);
 	EXPECT_EQ(received.duplicates, 0);
 	EXPECT_GE(received.hot, 2); /* see above */
 	EXPECT_LE(received.hot, 4);
@@ -631,17 +556,6 @@ TEST_TIMEOUT(execve_begins_another_profile, 60)
 
 /* --- to a Collector --------------------------------------------------------------------------- */
 
-static struct collector *start_collector(void)
-{
-	struct collector *collector = collector__start_profiles();
-
-	if (!collector && errno == ENOENT)
-		SKIP("OTELCOL is not set: no Collector; see scripts/collector");
-	ASSERT_TRUE(collector);
-	setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector__http_url(collector), 1);
-	return collector;
-}
-
 static void expect_received(struct live *live, struct collector *collector, const struct hot *hot)
 {
 	_cleanup_json_ struct json_object *requests =
@@ -649,7 +563,7 @@ static void expect_received(struct live *live, struct collector *collector, cons
 	struct received received = {};
 
 	ASSERT_TRUE(requests);
-	for_each_profile(requests, receive, &received);
+	profiles__for_each(requests, receive, &received);
 	printf("%zu requests, %zu profiles, %zu duplicates\n", json_object_array_length(requests),
 	       received.n, received.duplicates);
 	EXPECT_GT(received.hot, 1);
@@ -661,7 +575,7 @@ static void expect_received(struct live *live, struct collector *collector, cons
 
 TEST_TIMEOUT(collector_accepts_profiles, 120)
 {
-	_cleanup_collector_ struct collector *collector = start_collector();
+	_cleanup_collector_ struct collector *collector = profiles__collector();
 	_cleanup_live_ struct live *live = live__begin();
 	struct hot hot;
 	pid_t pid;
@@ -677,7 +591,7 @@ TEST_TIMEOUT(collector_accepts_profiles, 120)
 
 TEST_TIMEOUT(killed_exporter_loses_nothing, 60)
 {
-	_cleanup_collector_ struct collector *collector = start_collector();
+	_cleanup_collector_ struct collector *collector = profiles__collector();
 	_cleanup_live_ struct live *live = live__begin();
 	static struct output output;
 	unsigned int seed = getpid();

@@ -19,6 +19,7 @@
 
 #define MAPPED_MAX 4096		 /* files that processes map, remembered */
 #define INSTALLED_MAX 16384	 /* files in the directories of programs and libraries */
+#define BESIDE_MAX 512		 /* looked at in the directory of a program that was measured */
 #define INSTALLED_SECONDS 600	 /* before these are read again */
 #define PROCESSES_MAX 32768	 /* looked at in one go */
 #define MAPS_LINES_MAX 65536	 /* of one process */
@@ -40,9 +41,10 @@ struct known_list {
 
 struct find {
 	const char *const *debug_dirs;
-	struct known_list mapped, installed;
+	struct known_list mapped, installed, beside;
 	bool mapped_fresh;
-	time_t installed_at;
+	time_t installed_at, beside_at;
+	char beside_dir[PATH_MAX];
 	struct debuginfod *debuginfod;
 	bool debuginfod_tried;
 };
@@ -291,14 +293,14 @@ static void read_mapped(struct find *find)
 	closedir(proc);
 }
 
-static void add_directory(struct find *find, const char *path)
+static void add_directory(struct known_list *known, const char *path, int max)
 {
 	DIR *dir = opendir(path);
 	struct dirent *entry;
 
 	if (!dir)
 		return;
-	while (find->installed.n < INSTALLED_MAX && (entry = readdir(dir))) {
+	while (known->n < INSTALLED_MAX && max-- > 0 && (entry = readdir(dir))) {
 		char full[PATH_MAX];
 		struct known one = {0};
 		int fd;
@@ -310,7 +312,7 @@ static void add_directory(struct find *find, const char *path)
 			continue;
 		fd = open_regular(-1, full, false);
 		if (fd >= 0 && !identify(fd, &one))
-			known__add(&find->installed, &one, full);
+			known__add(known, &one, full);
 	}
 	closedir(dir);
 }
@@ -345,7 +347,7 @@ static void add_library_dirs(struct find *find)
 		at = slash; /* the rest is skipped as a word of its own */
 	}
 	for (int i = 0; i < n; i++)
-		add_directory(find, dirs[i]);
+		add_directory(&find->installed, dirs[i], INSTALLED_MAX);
 out:
 	free(bytes);
 	image__close(&image);
@@ -361,8 +363,31 @@ static void read_installed(struct find *find)
 	find->installed_at = now.tv_sec ? now.tv_sec : 1;
 	known__clear(&find->installed);
 	for (int i = 0; program_dirs[i]; i++)
-		add_directory(find, program_dirs[i]);
+		add_directory(&find->installed, program_dirs[i], INSTALLED_MAX);
 	add_library_dirs(find);
+}
+
+/*
+ * The directory of a program: where its own libraries and plugins may be. A process that has
+ * exited has left nothing else that tells. One directory is kept, of the last program asked for.
+ */
+static void read_beside(struct find *find, const char *program)
+{
+	const char *slash = strrchr(program, '/');
+	char path[PATH_MAX];
+	struct timespec now;
+
+	if (program[0] != '/' || slash == program || slash - program >= (int)sizeof(path))
+		return;
+	memcpy(path, program, slash - program);
+	path[slash - program] = '\0';
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (!strcmp(path, find->beside_dir) && now.tv_sec - find->beside_at < INSTALLED_SECONDS)
+		return;
+	strcpy(find->beside_dir, path);
+	find->beside_at = now.tv_sec;
+	known__clear(&find->beside);
+	add_directory(&find->beside, path, BESIDE_MAX);
 }
 
 /* --- debuginfod, loaded only when the user wants it -------------------------- */
@@ -457,6 +482,7 @@ void find__free(struct find *find)
 		return;
 	known__clear(&find->mapped);
 	known__clear(&find->installed);
+	known__clear(&find->beside);
 	if (find->debuginfod) {
 		find->debuginfod->end(find->debuginfod->client);
 		dlclose(find->debuginfod->library);
@@ -467,7 +493,7 @@ void find__free(struct find *find)
 
 size_t find__bytes(const struct find *find)
 {
-	return sizeof(*find) + find->mapped.bytes + find->installed.bytes;
+	return sizeof(*find) + find->mapped.bytes + find->installed.bytes + find->beside.bytes;
 }
 
 void find__next_export(struct find *find)
@@ -599,6 +625,10 @@ int find__file(struct find *find, const struct symbols_file *file, struct found 
 	}
 	read_installed(find);
 	if (!accept_known(&find->installed, id, len, out))
+		return 0;
+	if (file->path)
+		read_beside(find, file->path);
+	if (!accept_known(&find->beside, id, len, out))
 		return 0;
 	if (!accept_debug_dirs(find, id, len, "", out))
 		return 0;
