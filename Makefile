@@ -141,15 +141,15 @@ $(U)/selftests/%_test: $(U)/obj/selftests/%_test.o $(TEST_LIB) $(EXPORTER_LIB) $
 	$(CC) $(LDFLAGS) $^ $(EXPORTER_LDLIBS) -o $@
 # Workloads: small static programs of their own, so that their system calls are known.
 TOOL_CFLAGS := -O2 -g -fno-omit-frame-pointer -D_GNU_SOURCE -Wall -Wextra -Werror
-tool_cc = $(CC) -std=gnu11 $(TOOL_CFLAGS) -MMD -MP -MF $@.d $<
+tool_cc = $(CC) -std=gnu11 $(TOOL_CFLAGS) -MMD -MP -MF $@.d -MT $@ $<
 $(TOOLS)/%: selftests/tools/%.c
 	@mkdir -p $(@D)
 	$(tool_cc) -static -o $@ -lpthread
 
 # Programs whose functions a profile has to name.
-$(TOOLS)/burn_cpp: selftests/tools/burn_cpp.cc selftests/tools/burn.h
+$(TOOLS)/burn_cpp: selftests/tools/burn_cpp.cc
 	@mkdir -p $(@D)
-	$(CXX) -std=c++11 $(TOOL_CFLAGS) $< -o $@
+	$(CXX) -std=c++11 $(TOOL_CFLAGS) -MMD -MP -MF $@.d -MT $@ $< -o $@
 $(TOOLS)/burn_dlopen: selftests/tools/burn_dlopen.c
 	@mkdir -p $(@D)
 	$(tool_cc) -o $@ -ldl
