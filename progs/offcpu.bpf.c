@@ -92,6 +92,8 @@ static __noinline int leave(void *ctx, struct task_struct *prev)
 	b = bpf_map_lookup_elem(&blocking, &zero);
 	if (!s || !b)
 		return 0;
+	/* Before the stacks: what it waits for has begun, and walking takes a while. */
+	b->start = bpf_ktime_get_ns();
 	otel_process__identify(&b->process, prev);
 	bpf_get_current_comm(b->comm, sizeof(b->comm));
 	b->user_hash = b->kernel_hash = 0;
@@ -105,7 +107,6 @@ static __noinline int leave(void *ctx, struct task_struct *prev)
 	}
 	otel_process__remember(&b->process, s, prev);
 	b->epoch = otel_filter.epoch;
-	b->start = bpf_ktime_get_ns();
 	if (bpf_map_update_elem(&blocked, &tid, b, BPF_ANY))
 		otel_lose(blocked_full);
 	return 0;
