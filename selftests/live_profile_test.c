@@ -206,22 +206,29 @@ static __u32 window_offset(int fd, __u32 *key_size)
 	return offset;
 }
 
-/* Entries of closed windows. */
-static int closed_entries(struct live *live, const char *name)
+static __u32 current_window(struct live *live)
 {
-	__u32 key_size, offset, window, zero = 0;
-	int fd = map_of(live, "data_window"), n = 0;
-	char key[256], *last = NULL;
+	int fd = map_of(live, "data_window");
 	struct otel_window state;
+	__u32 zero = 0;
 
 	ASSERT_EQ(bpf_map_lookup_elem(fd, &zero, &state), 0);
 	close(fd);
-	fd = map_of(live, name);
+	return state.current;
+}
+
+/* Entries of closed windows. */
+static int closed_entries(struct live *live, const char *name)
+{
+	__u32 key_size, offset, window, current = current_window(live);
+	int fd = map_of(live, name), n = 0;
+	char key[256], *last = NULL;
+
 	offset = window_offset(fd, &key_size);
 	ASSERT_LE(key_size, sizeof(key));
 	for (; !bpf_map_get_next_key(fd, last, key); last = key) {
 		memcpy(&window, key + offset, sizeof(window));
-		n += window != state.current;
+		n += window != current;
 	}
 	close(fd);
 	return n;
@@ -587,30 +594,47 @@ TEST_TIMEOUT(collector_accepts_profiles, 120)
 	expect_received(live, collector, &hot);
 }
 
-#define KILLS 20
+/* Until an exporter has closed a window, and so begins to send it. */
+static void wait_for_window(struct live *live, int ms)
+{
+	__u32 before = current_window(live);
+
+	for (int i = 0; i < ms && current_window(live) == before; i++)
+		usleep(1000);
+}
+
+/* An emulated exporter takes half a second to start: there fewer kills fit into the time. */
+#define KILLS 50
+#define KILLS_EMULATED 20
 
 TEST_TIMEOUT(killed_exporter_loses_nothing, 60)
 {
 	_cleanup_collector_ struct collector *collector = profiles__collector();
 	_cleanup_live_ struct live *live = live__begin();
+	int kills = is_emulated() ? KILLS_EMULATED : KILLS;
 	static struct output output;
 	unsigned int seed = getpid();
 	struct hot hot;
 
 	load(live);
-	hot__start(&hot, live, is_emulated() ? "30000" : "6000", NULL);
+	hot__start(&hot, live, is_emulated() ? "30000" : "6500", NULL);
 	printf("seed %u\n", seed);
-	for (int i = 0; i < KILLS; i++) {
+	for (int i = 0; i < kills; i++) {
 		pid_t pid = live__start_exporter("-q", "--interval", "30ms");
 
-		usleep(10000 + rand_r(&seed) % (is_emulated() ? 2500000 : 400000));
+		/* At any moment of its life, or in the middle of its work. */
+		if (i % 2)
+			wait_for_window(live, is_emulated() ? 4000 : 1000);
+		else
+			usleep(20000 + rand_r(&seed) % (is_emulated() ? 2000000 : 180000));
+		usleep(rand_r(&seed) % (is_emulated() ? 400000 : 40000));
 		kill(pid, SIGKILL);
 		EXPECT_EQ(live__wait(pid), -SIGKILL);
 	}
 	hot__wait(&hot);
 	/* What was left is sent first, then what came since. */
 	EXPECT_EQ(live__exporter(&output, "-q", "--interval", "100ms", "--duration",
-				 is_emulated() ? "10s" : "2s"),
+				 is_emulated() ? "10s" : "1s"),
 		  0);
 	expect_received(live, collector, &hot);
 }
