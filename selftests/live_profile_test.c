@@ -695,6 +695,102 @@ TEST_TIMEOUT(html_and_pprof, 60)
 	EXPECT_TRUE(found);
 }
 
+/* --- other people's checker ------------------------------------------------------------------- */
+
+/* Whether an OTLP request has a member 2 on its outermost level: a dictionary, so it is profiles.
+ */
+static bool has_dictionary(const unsigned char *at, size_t len)
+{
+	const unsigned char *end = at + len;
+
+	while (at < end) {
+		unsigned int tag = *at++, shift = 0;
+		size_t size = 0;
+
+		while (at < end && *at & 0x80 && shift < 56) {
+			size |= (size_t)(*at++ & 0x7f) << shift;
+			shift += 7;
+		}
+		if (at < end)
+			size |= (size_t)*at++ << shift;
+		if (tag == (2 << 3 | 2))
+			return true;
+		if ((tag & 7) != 2 || size > (size_t)(end - at))
+			return false;
+		at += size;
+	}
+	return false;
+}
+
+static void check_with(const char *program, struct live *live, const void *data, size_t len)
+{
+	char path[128], command[PATH_MAX + 256], line[512];
+	bool passed = false;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/profile%d.pb", live->tmp, live->steps++);
+	file = fopen(path, "we");
+	ASSERT_TRUE(file);
+	ASSERT_EQ(fwrite(data, 1, len, file), len);
+	fclose(file);
+	snprintf(command, sizeof(command), "%s -check-dupes -check-orphans %s 2>&1", program, path);
+	file = popen(command, "re");
+	ASSERT_TRUE(file);
+	while (fgets(line, sizeof(line), file)) {
+		printf("%s", line);
+		passed |= !!strstr(line, "conformance checks passed");
+	}
+	EXPECT_EQ(pclose(file), 0);
+	EXPECT_TRUE(passed);
+}
+
+/* What is sent, on-CPU and off-CPU, of a live kernel: nothing to find fault with. */
+TEST_TIMEOUT(profcheck, 60)
+{
+	_cleanup_live_ struct live *live = live__begin();
+	const char *program = getenv("PROFCHECK");
+	char spec[128], filter[PATH_MAX + 16];
+	static unsigned char bytes[8 << 20];
+	static struct output output;
+	size_t len, at = 0;
+	struct hot hot;
+	FILE *file;
+	int n = 0;
+
+	if (!program || !*program)
+		SKIP("PROFCHECK is not set; see scripts/profcheck");
+	load(live);
+	snprintf(filter, sizeof(filter), "cgroup=%s", live->cgroup);
+	live__must("load", "-q", OFFCPU_OBJECT, "--set", "offcpu.min_us=0", "--filter", filter);
+	hot__run(&hot, live, "1000");
+	snprintf(spec, sizeof(spec), "file:%s/live.pb", live->tmp);
+	ASSERT_EQ(live__exporter(&output, "--once", "--format", "protobuf", "--output", spec), 0);
+	file = fopen(spec + strlen("file:"), "re");
+	ASSERT_TRUE(file);
+	len = fread(bytes, 1, sizeof(bytes), file);
+	fclose(file);
+	ASSERT_LT(len, sizeof(bytes));
+	/* Each request behind its length. */
+	while (at < len) {
+		unsigned int shift = 0;
+		size_t size = 0;
+
+		do {
+			ASSERT_LT(shift, 63);
+			ASSERT_LT(at, len);
+			size |= (size_t)(bytes[at] & 0x7f) << shift;
+			shift += 7;
+		} while (bytes[at++] & 0x80);
+		ASSERT_LE(size, len - at);
+		if (has_dictionary(bytes + at, size)) {
+			check_with(program, live, bytes + at, size);
+			n++;
+		}
+		at += size;
+	}
+	EXPECT_GT(n, 0);
+}
+
 /* --- pause ------------------------------------------------------------------------------------ */
 
 static int cpu_links(struct live *live)
