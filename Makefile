@@ -19,6 +19,7 @@ CLANG ?= clang
 LLVM_STRIP ?= llvm-strip
 BPFTOOL ?= $(shell command -v bpftool || echo /usr/sbin/bpftool)
 PKG_CONFIG ?= pkg-config
+RUSTC ?= rustc
 VMLINUX_BTF ?= /sys/kernel/btf/vmlinux
 VERSION := $(shell cat VERSION)
 COMMIT := $(shell git rev-parse --short HEAD 2>/dev/null)
@@ -64,8 +65,10 @@ EXPORTER_OBJ := $(call obj,exporter/*.c exporter/*/*.c)
 EXPORTER_LIB := $(filter-out %/main.o,$(EXPORTER_OBJ))
 TEST_LIB := $(call obj,selftests/lib/*.c)
 TESTS := $(patsubst selftests/%.c,$(U)/selftests/%,$(wildcard selftests/*_test.c))
-TEST_TOOLS := $(patsubst selftests/tools/%.c,$(U)/selftests/tools/%,$(wildcard selftests/tools/*.c)) \
-	$(U)/selftests/tools/libfar.so
+TOOLS := $(U)/selftests/tools
+TEST_TOOLS := $(patsubst selftests/tools/%.c,$(TOOLS)/%,$(filter-out %/burn_dlopen.c %/burn_library.c,$(wildcard selftests/tools/*.c))) \
+	$(addprefix $(TOOLS)/,burn_cpp burn_dlopen libburn.so burn_id burn_link libfar.so) \
+	$(if $(shell command -v $(RUSTC)),$(addprefix $(TOOLS)/,burn_rust burn_rust_v0))
 
 .PHONY: all progs tests install uninstall check bench lint clean need asan
 .DELETE_ON_ERROR:
@@ -138,18 +141,53 @@ $(U)/selftests/%_test: $(U)/obj/selftests/%_test.o $(TEST_LIB) $(EXPORTER_LIB) $
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) $^ $(TEST_LDLIBS) $(EXPORTER_LDLIBS) -o $@
 # Workloads: small static programs of their own, so that their system calls are known.
-$(U)/selftests/tools/%: selftests/tools/%.c
+TOOL_CFLAGS := -O2 -g -fno-omit-frame-pointer -D_GNU_SOURCE -Wall -Wextra -Werror
+tool_cc = $(CC) -std=gnu11 $(TOOL_CFLAGS) -MMD -MP -MF $@.d -MT $@ $<
+$(TOOLS)/%: selftests/tools/%.c
 	@mkdir -p $(@D)
-	$(CC) -O2 -g -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -static -MMD -MP -MF $@.d $< -o $@ -lpthread
+	$(tool_cc) -static -o $@ -lpthread
 
-# The one whose code is in a library of its own.
-FAR = $(CC) -O2 -g -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -fno-omit-frame-pointer -Wl,--build-id
-$(U)/selftests/tools/far: selftests/tools/far.c
+# Programs whose functions a profile has to name.
+$(TOOLS)/burn_cpp: selftests/tools/burn_cpp.cc
 	@mkdir -p $(@D)
-	$(FAR) $< -o $@ -ldl
-$(U)/selftests/tools/libfar.so: selftests/tools/far.c
+	$(CXX) -std=c++11 $(TOOL_CFLAGS) -MMD -MP -MF $@.d -MT $@ $< -o $@
+$(TOOLS)/burn_dlopen: selftests/tools/burn_dlopen.c
 	@mkdir -p $(@D)
-	$(FAR) -DLIBRARY -shared -fPIC $< -o $@
+	$(tool_cc) -o $@ -ldl
+$(TOOLS)/libburn.so: selftests/tools/burn_library.c
+	@mkdir -p $(@D)
+	$(tool_cc) -shared -fPIC -Wl,--build-id -o $@
+# Stripped, with the debug file where distributions put it, by build id, below debug/ ...
+$(TOOLS)/burn_id: selftests/tools/burn_c.c
+	@mkdir -p $(@D)
+	$(tool_cc) -DBURN_VARIANT='"id"' -Wl,--build-id -o $@.full
+	rm -rf $(@D)/debug
+	id=$$(readelf -n $@.full | sed -n 's/.*Build ID: //p') && to=$(@D)/debug/.build-id/$$(echo $$id | cut -c1-2) && \
+		mkdir -p $$to && objcopy --only-keep-debug $@.full $$to/$$(echo $$id | cut -c3-).debug
+	strip -o $@ $@.full && rm $@.full
+# ... and with a link to it.
+$(TOOLS)/burn_link: selftests/tools/burn_c.c
+	@mkdir -p $(@D)/.debug
+	$(tool_cc) -DBURN_VARIANT='"link"' -Wl,--build-id -o $@.full
+	objcopy --only-keep-debug $@.full $(@D)/.debug/burn_link.debug
+	strip -o $@ $@.full && rm $@.full
+	objcopy --add-gnu-debuglink=$(@D)/.debug/burn_link.debug $@
+# Both ways in which Rust makes names. What stable compilers call unstable is the older way.
+rustc = MAKEFLAGS= $(RUSTC) --edition 2021 --crate-name $(@F) -C opt-level=2 -C force-frame-pointers=yes $< -o $@
+$(TOOLS)/burn_rust: selftests/tools/burn_rust.rs
+	@mkdir -p $(@D)
+	RUSTC_BOOTSTRAP=1 $(rustc) -Z unstable-options -C symbol-mangling-version=legacy
+$(TOOLS)/burn_rust_v0: selftests/tools/burn_rust.rs
+	@mkdir -p $(@D)
+	BURN_V0=1 $(rustc) -C symbol-mangling-version=v0
+
+# The one whose code is in a library of its own, found nowhere but where it was.
+$(TOOLS)/far: selftests/tools/far.c
+	@mkdir -p $(@D)
+	$(tool_cc) -Wl,--build-id -o $@ -ldl
+$(TOOLS)/libfar.so: selftests/tools/far.c
+	@mkdir -p $(@D)
+	$(tool_cc) -DLIBRARY -shared -fPIC -Wl,--build-id -o $@
 
 # --- around ------------------------------------------------------------------
 

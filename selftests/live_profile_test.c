@@ -22,8 +22,7 @@
 #include "collector.h"
 #include "ktap.h"
 #include "live.h"
-
-#define _cleanup_collector_ __attribute__((cleanup(collector__freep)))
+#include "samples.h"
 
 #define CPU_OBJECT OBJECT_DIR "/progs/cpu.bpf.o"
 #define HOT BUILD_DIR "/selftests/tools/hot"
@@ -35,11 +34,6 @@ static __u64 realtime_ns(void)
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	return now.tv_sec * 1000000000ULL + now.tv_nsec;
-}
-
-static bool is_emulated(void)
-{
-	return getenv("OTELBPF_OWN_KERNEL");
 }
 
 static void load(struct live *live)
@@ -123,76 +117,6 @@ static void expect_samples(__u64 samples, const struct hot *hot, bool alone)
 
 /* --- what was received ------------------------------------------------------------------------ */
 
-static struct json_object *get(struct json_object *obj, const char *key)
-{
-	return json_object_object_get(obj, key);
-}
-
-#define for_each_of(item, list)                                                               \
-	for (size_t item##_i = 0; (list) && item##_i < json_object_array_length(list) &&      \
-				  ((item) = json_object_array_get_idx(list, item##_i), true); \
-	     item##_i++)
-
-static const char *text_at(struct json_object *dictionary, __u64 i)
-{
-	struct json_object *list = get(dictionary, "stringTable");
-
-	return list ? json_object_get_string(json_object_array_get_idx(list, i)) : NULL;
-}
-
-/* An attribute of a resource as text or NULL: a Collector puts texts into the dictionary. */
-static const char *attr(struct json_object *dictionary, struct json_object *resource,
-			const char *key)
-{
-	struct json_object *item, *name, *value, *text;
-
-	for_each_of(item, get(resource, "attributes"))
-	{
-		const char *has =
-			json_object_object_get_ex(item, "key", &name)
-				? json_object_get_string(name)
-				: text_at(dictionary, otlp_json__u64(item, "keyStrindex"));
-
-		if (!has || strcmp(has, key))
-			continue;
-		value = get(item, "value");
-		if (json_object_object_get_ex(value, "stringValue", &text) ||
-		    json_object_object_get_ex(value, "intValue", &text))
-			return json_object_get_string(text);
-		return text_at(dictionary, otlp_json__u64(value, "stringValueStrindex"));
-	}
-	return NULL;
-}
-
-typedef void (*profile_fn)(struct json_object *dictionary, struct json_object *resource,
-			   struct json_object *profile, void *ctx);
-
-/* Every profile of every request; other signals' requests are passed over. */
-static int for_each_profile(struct json_object *requests, profile_fn fn, void *ctx)
-{
-	struct json_object *request, *resource, *scope, *profile;
-	int n = 0;
-
-	for_each_of(request, requests) for_each_of(resource, get(request, "resourceProfiles"))
-		for_each_of(scope, get(resource, "scopeProfiles"))
-			for_each_of(profile, get(scope, "profiles"))
-	{
-		fn(get(request, "dictionary"), get(resource, "resource"), profile, ctx);
-		n++;
-	}
-	return n;
-}
-
-static __u64 total_of(struct json_object *profile)
-{
-	struct json_object *sample, *value;
-	__u64 total = 0;
-
-	for_each_of(sample, get(profile, "samples")) for_each_of(value, get(sample, "values"))
-		total += strtoull(json_object_get_string(value), NULL, 10);
-	return total;
-}
-
 /* Profiles by id. */
 struct seen {
 	char id[64], name[64];
@@ -210,9 +134,9 @@ struct received {
 static void receive(struct json_object *dictionary, struct json_object *resource,
 		    struct json_object *profile, void *ctx)
 {
-	const char *name = attr(dictionary, resource, "process.executable.name");
-	const char *pid = attr(dictionary, resource, "process.pid");
-	struct seen new = {.total = total_of(profile), .pid = strtoull(pid ?: "0", NULL, 10)};
+	const char *name = profiles__attr(dictionary, resource, "process.executable.name");
+	const char *pid = profiles__attr(dictionary, resource, "process.pid");
+	struct seen new = {.total = profile__total(profile), .pid = strtoull(pid ?: "0", NULL, 10)};
 	struct received *received = ctx;
 
 	snprintf(new.id, sizeof(new.id), "%s", otlp_json__text(profile, "profileId"));
@@ -242,7 +166,7 @@ static __u64 samples_now(struct live *live)
 	_cleanup_json_ struct json_object *requests = live__export_file(live);
 	struct received received = {};
 
-	for_each_profile(requests, receive, &received);
+	profiles__for_each(requests, receive, &received);
 	EXPECT_EQ(received.duplicates, 0);
 	free(received.seen);
 	return received.total;
@@ -283,22 +207,29 @@ static __u32 window_offset(int fd, __u32 *key_size)
 	return offset;
 }
 
-/* Entries of closed windows. */
-static int closed_entries(struct live *live, const char *name)
+static __u32 current_window(struct live *live)
 {
-	__u32 key_size, offset, window, zero = 0;
-	int fd = map_of(live, "data_window"), n = 0;
-	char key[256], *last = NULL;
+	int fd = map_of(live, "data_window");
 	struct otel_window state;
+	__u32 zero = 0;
 
 	ASSERT_EQ(bpf_map_lookup_elem(fd, &zero, &state), 0);
 	close(fd);
-	fd = map_of(live, name);
+	return state.current;
+}
+
+/* Entries of closed windows. */
+static int closed_entries(struct live *live, const char *name)
+{
+	__u32 key_size, offset, window, current = current_window(live);
+	int fd = map_of(live, name), n = 0;
+	char key[256], *last = NULL;
+
 	offset = window_offset(fd, &key_size);
 	ASSERT_LE(key_size, sizeof(key));
 	for (; !bpf_map_get_next_key(fd, last, key); last = key) {
 		memcpy(&window, key + offset, sizeof(window));
-		n += window != state.current;
+		n += window != current;
 	}
 	close(fd);
 	return n;
@@ -398,7 +329,7 @@ static bool refers(const char *key, size_t table)
 
 static size_t entries_of(struct dictionary *dictionary, size_t table)
 {
-	struct json_object *list = get(dictionary->root, tables[table].table);
+	struct json_object *list = json__get(dictionary->root, tables[table].table);
 
 	return list ? json_object_array_length(list) : 0;
 }
@@ -438,7 +369,7 @@ static void use_all(struct dictionary *dictionary, struct json_object *obj)
 
 static struct json_object *entry(struct dictionary *dictionary, const char *table, __u64 i)
 {
-	return json_object_array_get_idx(get(dictionary->root, table), i);
+	return json_object_array_get_idx(json__get(dictionary->root, table), i);
 }
 
 /* Text of an attribute that an entry refers to, or NULL. */
@@ -446,7 +377,7 @@ static const char *attr_of(struct dictionary *dictionary, struct json_object *ob
 {
 	struct json_object *index;
 
-	for_each_of(index, get(obj, "attributeIndices"))
+	for_each_of(index, json__get(obj, "attributeIndices"))
 	{
 		struct json_object *attr =
 			entry(dictionary, "attributeTable", json_object_get_int64(index));
@@ -454,7 +385,7 @@ static const char *attr_of(struct dictionary *dictionary, struct json_object *ob
 			entry(dictionary, "stringTable", otlp_json__u64(attr, "keyStrindex"));
 
 		if (name && !strcmp(json_object_get_string(name), key))
-			return otlp_json__text(get(attr, "value"), "stringValue");
+			return otlp_json__text(json__get(attr, "value"), "stringValue");
 	}
 	return NULL;
 }
@@ -503,27 +434,28 @@ static void check_profile(struct json_object *dictionary, struct json_object *re
 	EXPECT_EQ(otlp_json__u64(profile, "period"), 1000000000 / HZ);
 	EXPECT_EQ(strlen(id), 32);
 	EXPECT_NE(strspn(id, "0"), 32);
-	type = get(profile, "sampleType");
+	type = json__get(profile, "sampleType");
 	EXPECT_STREQ(json_object_get_string(entry(run->dictionary, "stringTable",
 						  otlp_json__u64(type, "typeStrindex"))),
 		     "samples");
 	EXPECT_STREQ(json_object_get_string(entry(run->dictionary, "stringTable",
 						  otlp_json__u64(type, "unitStrindex"))),
 		     "count");
-	type = get(profile, "periodType");
+	type = json__get(profile, "periodType");
 	EXPECT_STREQ(json_object_get_string(entry(run->dictionary, "stringTable",
 						  otlp_json__u64(type, "typeStrindex"))),
 		     "cpu");
 	EXPECT_STREQ(json_object_get_string(entry(run->dictionary, "stringTable",
 						  otlp_json__u64(type, "unitStrindex"))),
 		     "nanoseconds");
-	EXPECT_TRUE(attr(dictionary, resource, "process.executable.name"));
-	if (strcmp(attr(dictionary, resource, "process.executable.name") ?: "", "hot"))
+	EXPECT_TRUE(profiles__attr(dictionary, resource, "process.executable.name"));
+	if (strcmp(profiles__attr(dictionary, resource, "process.executable.name") ?: "", "hot"))
 		return;
 	snprintf(pid, sizeof(pid), "%llu", (unsigned long long)run->pid);
-	EXPECT_STREQ(attr(dictionary, resource, "process.pid"), pid);
-	EXPECT_STREQ(attr(dictionary, resource, "process.linux.cgroup"), live__path(run->live, ""));
-	EXPECT_TRUE(strstr(attr(dictionary, resource, "process.executable.path") ?: "",
+	EXPECT_STREQ(profiles__attr(dictionary, resource, "process.pid"), pid);
+	EXPECT_STREQ(profiles__attr(dictionary, resource, "process.linux.cgroup"),
+		     live__path(run->live, ""));
+	EXPECT_TRUE(strstr(profiles__attr(dictionary, resource, "process.executable.path") ?: "",
 			   "/selftests/tools/hot"));
 	run->hot++;
 }
@@ -540,9 +472,9 @@ static void check_request(struct json_object *request, struct dictionary *dictio
 			EXPECT_EQ(json_object_object_length(zero), 0);
 		expect_unique(dictionary, i);
 	}
-	EXPECT_GT(json_object_array_length(get(dictionary->root, "mappingTable")), 1);
-	for (size_t i = 1; i < json_object_array_length(get(dictionary->root, "mappingTable"));
-	     i++) {
+	EXPECT_GT(json_object_array_length(json__get(dictionary->root, "mappingTable")), 1);
+	for (size_t i = 1;
+	     i < json_object_array_length(json__get(dictionary->root, "mappingTable")); i++) {
 		struct json_object *mapping = entry(dictionary, "mappingTable", i);
 		const char *gnu = attr_of(dictionary, mapping, "process.executable.build_id.gnu");
 
@@ -551,8 +483,8 @@ static void check_request(struct json_object *request, struct dictionary *dictio
 			    attr_of(dictionary, mapping, "process.executable.build_id.htlhash"));
 		EXPECT_TRUE(!gnu || strlen(gnu) == 40);
 	}
-	for (size_t i = 1; i < json_object_array_length(get(dictionary->root, "locationTable"));
-	     i++) {
+	for (size_t i = 1;
+	     i < json_object_array_length(json__get(dictionary->root, "locationTable")); i++) {
 		const char *type = attr_of(dictionary, entry(dictionary, "locationTable", i),
 					   "profile.frame.type");
 
@@ -580,15 +512,15 @@ TEST_TIMEOUT(dictionary_is_sound, 60)
 	{
 		_cleanup_json_ struct json_object *one = NULL;
 
-		if (!get(request, "resourceProfiles"))
+		if (!json__get(request, "resourceProfiles"))
 			continue;
 		memset(&dictionary, 0, sizeof(dictionary));
-		dictionary.root = get(request, "dictionary");
+		dictionary.root = json__get(request, "dictionary");
 		ASSERT_TRUE(dictionary.root);
 		check_request(request, &dictionary);
 		one = json_object_new_array();
 		json_object_array_add(one, json_object_get(request));
-		for_each_profile(one, check_profile, &run);
+		profiles__for_each(one, check_profile, &run);
 		n++;
 	}
 	EXPECT_EQ(n, 1);
@@ -598,16 +530,16 @@ TEST_TIMEOUT(dictionary_is_sound, 60)
 	EXPECT_LE(run.hot, 2);
 }
 
-/* One process id, one window, two programs: two profiles with two ids. */
 static bool has_htlhash(struct json_object *dictionary, struct json_object *mapping)
 {
 	struct json_object *index;
 
-	for_each_of(index, get(mapping, "attributeIndices"))
+	for_each_of(index, json__get(mapping, "attributeIndices"))
 	{
 		struct json_object *attribute = json_object_array_get_idx(
-			get(dictionary, "attributeTable"), json_object_get_int(index));
-		const char *key = text_at(dictionary, otlp_json__u64(attribute, "keyStrindex"));
+			json__get(dictionary, "attributeTable"), json_object_get_int(index));
+		const char *key =
+			profiles__text(dictionary, otlp_json__u64(attribute, "keyStrindex"));
 
 		if (key && !strcmp(key, "process.executable.build_id.htlhash"))
 			return true;
@@ -619,19 +551,21 @@ static bool has_htlhash(struct json_object *dictionary, struct json_object *mapp
 static void check_service(struct json_object *dictionary, struct json_object *resource,
 			  struct json_object *profile, void *ctx)
 {
-	const char *name = attr(dictionary, resource, "process.executable.name");
+	const char *name = profiles__attr(dictionary, resource, "process.executable.name");
 	struct json_object *mapping;
 	bool own = false;
 
 	(void)profile;
 	if (!name || strcmp(name, "hot"))
 		return;
-	EXPECT_STREQ(attr(dictionary, resource, "service.name"), "oven");
-	EXPECT_STREQ(attr(dictionary, resource, "deployment.environment.name"), "a kitchen");
-	EXPECT_STRNE(attr(dictionary, resource, "process.pid"), "1");
-	for_each_of(mapping, get(dictionary, "mappingTable"))
+	EXPECT_STREQ(profiles__attr(dictionary, resource, "service.name"), "oven");
+	EXPECT_STREQ(profiles__attr(dictionary, resource, "deployment.environment.name"),
+		     "a kitchen");
+	EXPECT_STRNE(profiles__attr(dictionary, resource, "process.pid"), "1");
+	for_each_of(mapping, json__get(dictionary, "mappingTable"))
 	{
-		const char *file = text_at(dictionary, otlp_json__u64(mapping, "filenameStrindex"));
+		const char *file =
+			profiles__text(dictionary, otlp_json__u64(mapping, "filenameStrindex"));
 		size_t len = file ? strlen(file) : 0;
 
 		if (len > 4 && !strcmp(file + len - 4, "/hot"))
@@ -658,7 +592,7 @@ TEST_TIMEOUT(processes_say_who_they_are, 60)
 	while (!found && !waitpid(hot.pid, NULL, WNOHANG)) {
 		_cleanup_json_ struct json_object *requests = live__export_file(live);
 
-		for_each_profile(requests, check_service, &found);
+		profiles__for_each(requests, check_service, &found);
 	}
 	/* Two, if the very execve(2) was sampled. */
 	EXPECT_GE(found, 1);
@@ -682,7 +616,7 @@ TEST_TIMEOUT(execve_begins_another_profile, 60)
 	hot__start(&hot, live, "1000", copy);
 	hot__wait(&hot);
 	requests = live__export_file(live);
-	for_each_profile(requests, receive, &received);
+	profiles__for_each(requests, receive, &received);
 	EXPECT_EQ(received.duplicates, 0);
 	EXPECT_GE(received.hot, 2); /* see above */
 	EXPECT_LE(received.hot, 4);
@@ -699,17 +633,6 @@ TEST_TIMEOUT(execve_begins_another_profile, 60)
 
 /* --- to a Collector --------------------------------------------------------------------------- */
 
-static struct collector *start_collector(void)
-{
-	struct collector *collector = collector__start_profiles();
-
-	if (!collector && errno == ENOENT)
-		SKIP("OTELCOL is not set: no Collector; see scripts/collector");
-	ASSERT_TRUE(collector);
-	setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector__http_url(collector), 1);
-	return collector;
-}
-
 static void expect_received(struct live *live, struct collector *collector, const struct hot *hot)
 {
 	_cleanup_json_ struct json_object *requests =
@@ -717,7 +640,7 @@ static void expect_received(struct live *live, struct collector *collector, cons
 	struct received received = {};
 
 	ASSERT_TRUE(requests);
-	for_each_profile(requests, receive, &received);
+	profiles__for_each(requests, receive, &received);
 	printf("%zu requests, %zu profiles, %zu duplicates\n", json_object_array_length(requests),
 	       received.n, received.duplicates);
 	EXPECT_GT(received.hot, 1);
@@ -729,7 +652,7 @@ static void expect_received(struct live *live, struct collector *collector, cons
 
 TEST_TIMEOUT(collector_accepts_profiles, 120)
 {
-	_cleanup_collector_ struct collector *collector = start_collector();
+	_cleanup_collector_ struct collector *collector = profiles__collector();
 	_cleanup_live_ struct live *live = live__begin();
 	struct hot hot;
 	pid_t pid;
@@ -741,30 +664,47 @@ TEST_TIMEOUT(collector_accepts_profiles, 120)
 	expect_received(live, collector, &hot);
 }
 
-#define KILLS 20
+/* Until an exporter has closed a window, and so begins to send it. */
+static void wait_for_window(struct live *live, int ms)
+{
+	__u32 before = current_window(live);
+
+	for (int i = 0; i < ms && current_window(live) == before; i++)
+		usleep(1000);
+}
+
+/* An emulated exporter takes half a second to start: there fewer kills fit into the time. */
+#define KILLS 50
+#define KILLS_EMULATED 20
 
 TEST_TIMEOUT(killed_exporter_loses_nothing, 60)
 {
-	_cleanup_collector_ struct collector *collector = start_collector();
+	_cleanup_collector_ struct collector *collector = profiles__collector();
 	_cleanup_live_ struct live *live = live__begin();
+	int kills = is_emulated() ? KILLS_EMULATED : KILLS;
 	static struct output output;
 	unsigned int seed = getpid();
 	struct hot hot;
 
 	load(live);
-	hot__start(&hot, live, is_emulated() ? "30000" : "6000", NULL);
+	hot__start(&hot, live, is_emulated() ? "30000" : "6500", NULL);
 	printf("seed %u\n", seed);
-	for (int i = 0; i < KILLS; i++) {
+	for (int i = 0; i < kills; i++) {
 		pid_t pid = live__start_exporter("-q", "--interval", "30ms");
 
-		usleep(10000 + rand_r(&seed) % (is_emulated() ? 2500000 : 400000));
+		/* At any moment of its life, or in the middle of its work. */
+		if (i % 2)
+			wait_for_window(live, is_emulated() ? 4000 : 1000);
+		else
+			usleep(20000 + rand_r(&seed) % (is_emulated() ? 2000000 : 180000));
+		usleep(rand_r(&seed) % (is_emulated() ? 400000 : 40000));
 		kill(pid, SIGKILL);
 		EXPECT_EQ(live__wait(pid), -SIGKILL);
 	}
 	hot__wait(&hot);
 	/* What was left is sent first, then what came since. */
 	EXPECT_EQ(live__exporter(&output, "-q", "--interval", "100ms", "--duration",
-				 is_emulated() ? "10s" : "2s"),
+				 is_emulated() ? "10s" : "1s"),
 		  0);
 	expect_received(live, collector, &hot);
 }
@@ -823,6 +763,102 @@ TEST_TIMEOUT(html_and_pprof, 60)
 	}
 	EXPECT_EQ(pclose(file), 0);
 	EXPECT_TRUE(found);
+}
+
+/* --- other people's checker ------------------------------------------------------------------- */
+
+/* Whether an OTLP request has a member 2 on its outermost level: a dictionary, so it is profiles.
+ */
+static bool has_dictionary(const unsigned char *at, size_t len)
+{
+	const unsigned char *end = at + len;
+
+	while (at < end) {
+		unsigned int tag = *at++, shift = 0;
+		size_t size = 0;
+
+		while (at < end && *at & 0x80 && shift < 56) {
+			size |= (size_t)(*at++ & 0x7f) << shift;
+			shift += 7;
+		}
+		if (at < end)
+			size |= (size_t)*at++ << shift;
+		if (tag == (2 << 3 | 2))
+			return true;
+		if ((tag & 7) != 2 || size > (size_t)(end - at))
+			return false;
+		at += size;
+	}
+	return false;
+}
+
+static void check_with(const char *program, struct live *live, const void *data, size_t len)
+{
+	char path[128], command[PATH_MAX + 256], line[512];
+	bool passed = false;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/profile%d.pb", live->tmp, live->steps++);
+	file = fopen(path, "we");
+	ASSERT_TRUE(file);
+	ASSERT_EQ(fwrite(data, 1, len, file), len);
+	fclose(file);
+	snprintf(command, sizeof(command), "%s -check-dupes -check-orphans %s 2>&1", program, path);
+	file = popen(command, "re");
+	ASSERT_TRUE(file);
+	while (fgets(line, sizeof(line), file)) {
+		printf("%s", line);
+		passed |= !!strstr(line, "conformance checks passed");
+	}
+	EXPECT_EQ(pclose(file), 0);
+	EXPECT_TRUE(passed);
+}
+
+/* What is sent, on-CPU and off-CPU, of a live kernel: nothing to find fault with. */
+TEST_TIMEOUT(profcheck, 60)
+{
+	_cleanup_live_ struct live *live = live__begin();
+	const char *program = getenv("PROFCHECK");
+	char spec[128], filter[PATH_MAX + 16];
+	static unsigned char bytes[8 << 20];
+	static struct output output;
+	size_t len, at = 0;
+	struct hot hot;
+	FILE *file;
+	int n = 0;
+
+	if (!program || !*program)
+		SKIP("PROFCHECK is not set; see scripts/profcheck");
+	load(live);
+	snprintf(filter, sizeof(filter), "cgroup=%s", live->cgroup);
+	live__must("load", "-q", OFFCPU_OBJECT, "--set", "offcpu.min_us=0", "--filter", filter);
+	hot__run(&hot, live, "1000");
+	snprintf(spec, sizeof(spec), "file:%s/live.pb", live->tmp);
+	ASSERT_EQ(live__exporter(&output, "--once", "--format", "protobuf", "--output", spec), 0);
+	file = fopen(spec + strlen("file:"), "re");
+	ASSERT_TRUE(file);
+	len = fread(bytes, 1, sizeof(bytes), file);
+	fclose(file);
+	ASSERT_LT(len, sizeof(bytes));
+	/* Each request behind its length. */
+	while (at < len) {
+		unsigned int shift = 0;
+		size_t size = 0;
+
+		do {
+			ASSERT_LT(shift, 63);
+			ASSERT_LT(at, len);
+			size |= (size_t)(bytes[at] & 0x7f) << shift;
+			shift += 7;
+		} while (bytes[at++] & 0x80);
+		ASSERT_LE(size, len - at);
+		if (has_dictionary(bytes + at, size)) {
+			check_with(program, live, bytes + at, size);
+			n++;
+		}
+		at += size;
+	}
+	EXPECT_GT(n, 0);
 }
 
 /* --- pause ------------------------------------------------------------------------------------ */

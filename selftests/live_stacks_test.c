@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * More stacks than there is room for: what is not there is counted, and neither the kernel's
+ * memory nor the exporter's grows beyond its bound.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "ktap.h"
+#include "samples.h"
+
+#define STACKS 20000
+#define TEXT_OF(number) #number
+#define TEXT(number) TEXT_OF(number)
+
+static __u64 losses(struct json_object *requests, const char *reason)
+{
+	return otlp_json__total(requests, "otelbpf.losses", "otelbpf.loss.reason", reason);
+}
+
+static long long truth__value(const struct truth *truth, const char *name)
+{
+	for (int i = 0; i < truth->n; i++)
+		if (!strcmp(truth->names[i], name))
+			return truth->values[i];
+	ASSERT_STREQ(name, "in what the program said");
+	return 0;
+}
+
+/* --- distinct stacks -------------------------------------------------------------------------- */
+
+/* Below leaf() there is one function for each of 15 bits, or two. */
+#define DEPTH_MIN (2 * 15)
+
+/**
+ * struct distinct - the program's stacks
+ * @n:        how many are whole
+ * @unnamed:  of these, those without names: when the kernel cannot get at a process's mappings
+ *            (its lock is taken, or still to be released after the sample before) there are
+ *            addresses instead of build ids, and these mean nothing once the process has gone
+ * @with:     value of samples that have one of these; @without: of the others
+ */
+struct distinct {
+	size_t n, unnamed;
+	__u64 with, without;
+};
+
+static bool has_leaf(struct json_object *dictionary, struct json_object *stack)
+{
+	struct json_object *index, *line;
+
+	for_each_of(index, json__get(stack, "locationIndices"))
+	{
+		struct json_object *location = json_object_array_get_idx(
+			json__get(dictionary, "locationTable"), json_object_get_int64(index));
+
+		for_each_of(line, json__get(location, "lines"))
+		{
+			struct json_object *function =
+				json_object_array_get_idx(json__get(dictionary, "functionTable"),
+							  otlp_json__u64(line, "functionIndex"));
+			struct json_object *name =
+				json_object_array_get_idx(json__get(dictionary, "stringTable"),
+							  otlp_json__u64(function, "nameStrindex"));
+
+			if (name && !strcmp(json_object_get_string(name), "leaf"))
+				return true;
+		}
+	}
+	return false;
+}
+
+/* Samples of one profile differ in their stack: as many stacks as samples. */
+static void count_distinct(struct json_object *dictionary, struct json_object *resource,
+			   struct json_object *profile, void *ctx)
+{
+	const char *name = profiles__attr(dictionary, resource, "process.executable.name");
+	struct distinct *distinct = ctx;
+	struct json_object *sample;
+
+	/* Without a process: the overflow entry, which has no attributes. */
+	if (name && strcmp(name, "stacks"))
+		return;
+	for_each_of(sample, json__get(profile, "samples"))
+	{
+		struct json_object *stack = json_object_array_get_idx(
+			json__get(dictionary, "stackTable"), otlp_json__u64(sample, "stackIndex"));
+
+		if (json_object_array_length(json__get(stack, "locationIndices")) > DEPTH_MIN) {
+			distinct->n++;
+			distinct->unnamed += !has_leaf(dictionary, stack);
+			distinct->with += sample__total(sample);
+		} else {
+			distinct->without += sample__total(sample);
+		}
+	}
+}
+
+/*
+ * Each stack is blocked once, in one window. Either the stack is there or its loss is counted, to
+ * the last one; and the time is there in any case.
+ */
+TEST_TIMEOUT(every_stack_or_its_loss, 60)
+{
+	_cleanup_live_ struct live *live = live__begin();
+	_cleanup_json_ struct json_object *requests = NULL;
+	static const char *const reasons[] = {"table_full",    "blocked_full",	"return_unseen",
+					      "stacks_full",   "mappings_full", "stack_truncated",
+					      "unwind_failed", "stack_failed"};
+	struct distinct distinct = {};
+	static struct truth truth;
+	char filter[PATH_MAX + 16];
+	__u64 blocks, lost;
+
+	live__make_cgroup(live, "");
+	snprintf(filter, sizeof(filter), "cgroup=%s", live->cgroup);
+	live__must("load", "-q", OFFCPU_OBJECT, "--set", "offcpu.min_us=0", "--filter", filter);
+	truth__start(&truth, live, false, "stacks", "block", TEXT(STACKS));
+	truth__wait(&truth);
+	requests = live__export_file(live);
+	profiles__for_each(requests, count_distinct, &distinct);
+	blocks = truth__value(&truth, "blocks");
+	lost = losses(requests, "stacks_full") + losses(requests, "table_full") +
+	       losses(requests, "return_unseen");
+	printf("%llu blocks; %zu stacks received, %zu of them without names, %llu lost\n",
+	       (unsigned long long)blocks, distinct.n, distinct.unnamed, (unsigned long long)lost);
+	for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
+		printf("  %s: %llu\n", reasons[i],
+		       (unsigned long long)losses(requests, reasons[i]));
+	EXPECT_LE(distinct.unnamed, distinct.n / 100);
+	EXPECT_GT(distinct.n, STACKS / 4);
+	EXPECT_GT(lost, 0);
+	/* A stack may have been blocked once more, by a page that had to be read. */
+	EXPECT_GE(distinct.n + lost, STACKS);
+	EXPECT_LE(distinct.n + lost, blocks + 8); /* and so may the program at its start and end */
+	EXPECT_EQ(losses(requests, "blocked_full"), 0);
+	/* Whether a stack is there does not change how long it was blocked. */
+	EXPECT_GE((double)distinct.without / lost, 0.5 * distinct.with / distinct.n);
+}
+
+TEST_MAIN()
