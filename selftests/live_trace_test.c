@@ -231,11 +231,14 @@ TEST_TIMEOUT(context_is_the_link_of_samples, 60)
 	ASSERT_EQ(live__exporter(&output, "-q", "--interval", "60s", "--duration", "1ms"), 0);
 	requests = collector__lines(collector, "resourceProfiles");
 	sum_up(&sums, requests);
-	/* How exact the numbers are is the matter of live_profile_test. */
+	/*
+	 * How many there are is the matter of live_profile_test: a timer that is late in a virtual
+	 * machine gives one sample for all the periods that it missed.
+	 */
 	for (int i = 0; i < 3; i++) {
 		__u64 n = only_context(&sums, i, i);
 
-		EXPECT_GE(n, HZ / 2);
+		EXPECT_GE(n, HZ / 20);
 		EXPECT_LE(n, traced.wall[i] / (1000 * MS / HZ) * 5 / 4 + 1);
 	}
 }
