@@ -600,6 +600,7 @@ TEST_TIMEOUT(processes_say_who_they_are, 60)
 	waitpid(hot.pid, NULL, 0);
 }
 
+/* One process id, one window, two programs: two profiles with two ids. */
 TEST_TIMEOUT(execve_begins_another_profile, 60)
 {
 	_cleanup_live_ struct live *live = live__begin();
