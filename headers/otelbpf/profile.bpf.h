@@ -216,6 +216,20 @@ static __always_inline __u64 otel_stack__keep(struct otel_scratch *s, __u32 wind
 	return otel_stack__put(s->key.hash, window, &s->stack);
 }
 
+/*
+ * The kernel zeroes what is left of the buffer, a dozen cache lines that are cold by then. So
+ * usual stacks get a buffer of their size, and the few that fill it a second walk.
+ */
+#define OTEL_STACK_USUAL 48
+static __always_inline long otel_stack__addresses(void *ctx, __u64 *addresses, __u64 flags)
+{
+	long bytes = bpf_get_stack(ctx, addresses, OTEL_STACK_USUAL * sizeof(__u64), flags);
+
+	if (bytes == OTEL_STACK_USUAL * sizeof(__u64))
+		bytes = bpf_get_stack(ctx, addresses, OTEL_STACK_DEPTH * sizeof(__u64), flags);
+	return bytes;
+}
+
 /**
  * otel_stack__walk_user - take the current task's user stack into the work space
  * @ctx: the program's context
@@ -235,7 +249,7 @@ static __always_inline _Bool otel_stack__walk_user(void *ctx, struct otel_scratc
 	s->space = otel_space__current();
 	s->unknown = 1;
 	if (s->space) {
-		bytes = bpf_get_stack(ctx, s->addresses, sizeof(s->addresses), BPF_F_USER_STACK);
+		bytes = otel_stack__addresses(ctx, s->addresses, BPF_F_USER_STACK);
 		n = bytes / sizeof(s->addresses[0]);
 		if (bytes > 0) {
 			s->stack.n = n;
@@ -266,7 +280,7 @@ static __always_inline _Bool otel_stack__walk_user(void *ctx, struct otel_scratc
 /** otel_stack__walk_kernel - the same for the kernel's stack; none is no loss: user mode */
 static __always_inline _Bool otel_stack__walk_kernel(void *ctx, struct otel_scratch *s)
 {
-	long bytes = bpf_get_stack(ctx, s->stack.frames, sizeof(s->stack.frames), 0);
+	long bytes = otel_stack__addresses(ctx, s->stack.frames, 0);
 	__u32 n;
 
 	if (bytes <= 0)
