@@ -38,7 +38,7 @@ struct {
 SEC("perf_event")
 int sample(struct bpf_perf_event_data *ctx)
 {
-	struct task_struct *task = (void *)bpf_get_current_task();
+	struct task_struct *task = bpf_get_current_task_btf();
 	static const struct sample_value none;
 	struct sample_value *value;
 	struct otel_scratch *s;
@@ -59,7 +59,7 @@ int sample(struct bpf_perf_event_data *ctx)
 	if (trace_context)
 		otel_trace__current(&key.trace);
 	key.kernel_stack = otel_stack__kernel(ctx, s, key.window);
-	if (!(BPF_CORE_READ(task, flags) & 0x00200000)) /* PF_KTHREAD */
+	if (!(task->flags & 0x00200000)) /* PF_KTHREAD */
 		key.user_stack = otel_stack__user(ctx, s, key.window);
 	value = otel_sample__get(&samples, &key, &none, &added);
 	if (added)

@@ -27,4 +27,32 @@ static __always_inline struct kernfs_node *kernfs_node__parent(struct kernfs_nod
 	return BPF_CORE_READ(before, parent);
 }
 
+/* mm_lock_seq came in 6.4 with CONFIG_PER_VMA_LOCK, and became a seqcount_t in 6.14. */
+struct mm_struct___lock_int {
+	int mm_lock_seq;
+} __attribute__((preserve_access_index));
+
+struct seqcount___lock {
+	unsigned int sequence;
+} __attribute__((preserve_access_index));
+
+struct mm_struct___lock_seqcount {
+	struct seqcount___lock mm_lock_seq;
+} __attribute__((preserve_access_index));
+
+/* Counts changes of the mappings; @mm is no plain number. Return: whether this kernel has it. */
+static __always_inline _Bool mm_struct__lock_seq(struct mm_struct *mm, __u32 *seq)
+{
+	struct mm_struct___lock_seqcount *now = (void *)mm;
+	struct mm_struct___lock_int *before = (void *)mm;
+
+	if (bpf_core_field_exists(now->mm_lock_seq.sequence))
+		*seq = now->mm_lock_seq.sequence;
+	else if (bpf_core_field_exists(before->mm_lock_seq))
+		*seq = before->mm_lock_seq;
+	else
+		return 0;
+	return 1;
+}
+
 #endif

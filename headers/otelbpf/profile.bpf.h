@@ -12,6 +12,7 @@
 #ifndef OTELBPF_PROFILE_BPF_H
 #define OTELBPF_PROFILE_BPF_H
 
+#include "pages.bpf.h"
 #include "profile.h"
 #include "table.bpf.h"
 #include "tags.h"
@@ -96,11 +97,15 @@ struct {
 /* A program's work space: too large for its stack. One entry, per CPU. */
 struct otel_scratch {
 	struct bpf_stack_build_id raw[OTEL_STACK_DEPTH];
+	__u64 addresses[OTEL_STACK_DEPTH];
+	__u64 space; /* of otel_space__current() */
+	__u64 last_page, last_frame;
+	__u32 walk;
+	__u32 unknown; /* a page that has to be looked up */
 	struct otel_stack stack;
 	struct otel_stack_key key;
 	struct otel_build_id last_id; /* frames of one file come in a row */
 	__u64 last_number;
-	__u64 addresses[OTEL_STACK_DEPTH];
 	__u32 fresh; /* new numbers in this stack, and the frames they were met in */
 	__u32 fresh_number[OTEL_FRESH_MAX], fresh_frame[OTEL_FRESH_MAX];
 	struct otel_process process;
@@ -113,12 +118,6 @@ struct {
 } scratch SEC(".maps");
 
 static __u32 otel_mappings;
-
-static __always_inline __u64 otel_stack__mix(__u64 hash, __u64 frame)
-{
-	hash = (hash ^ frame) * 0x9e3779b97f4a7c15ULL; /* Knuth's multiplicative hash */
-	return hash ^ hash >> 29;
-}
 
 /* The number of a build id, 0 when the table is full. */
 static __noinline __u64 otel_mapping__number(struct otel_scratch *s, __u32 frame)
@@ -276,36 +275,77 @@ static long otel_files__name(__u32 i, struct otel_scratch **at)
 
 /*
  * Names the files that a stack was the first to show. With a build id a frame has no
- * address, so the stack is walked once more without.
+ * address: where the stack has not been walked without, it is walked once more.
  */
 static __noinline int otel_files__remember(void *ctx, struct otel_scratch *s)
 {
-	if (bpf_get_stack(ctx, s->addresses, sizeof(s->addresses), BPF_F_USER_STACK) > 0)
+	if (s->space ||
+	    bpf_get_stack(ctx, s->addresses, sizeof(s->addresses), BPF_F_USER_STACK) > 0)
 		bpf_loop(s->fresh, otel_files__name, &s, 0);
 	return 0;
 }
 
 /* --- stacks ------------------------------------------------------------------- */
 
-/* bpf_loop() takes a context on the stack: the work space's address. */
+/* The walk went astray: an address where nothing is mapped is no code. */
+static __always_inline long otel_stack__end(struct otel_scratch *s, __u32 i)
+{
+	s->stack.n = i;
+	otel_stack_lose(unwind_failed);
+	return 1;
+}
+
+/*
+ * A frame on a page that is known. bpf_loop() takes a context on the stack: the work
+ * space's address.
+ */
+static long otel_stack__take(__u32 i, struct otel_scratch **at)
+{
+	struct otel_scratch *s = *at;
+	struct otel_page *known;
+	__u64 address, page, frame;
+
+	if (i >= OTEL_STACK_DEPTH)
+		return 1;
+	address = s->addresses[i];
+	page = address >> OTEL_PAGE_SHIFT;
+	if (page != s->last_page) {
+		known = otel_page__find(s->space, page);
+		if (!known) {
+			s->unknown = 1;
+			return 1;
+		}
+		s->last_page = page;
+		s->last_frame = known->frame;
+	}
+	if (!s->last_frame)
+		return otel_stack__end(s, i);
+	frame = s->last_frame + (address & OTEL_PAGE_MASK);
+	s->stack.frames[i] = frame;
+	s->key.hash = otel_mix(s->key.hash, frame);
+	return 0;
+}
+
+/* A frame that the kernel has looked up. */
 static long otel_stack__pack(__u32 i, struct otel_scratch **at)
 {
 	struct otel_scratch *s = *at;
 	struct bpf_stack_build_id *raw;
-	__u64 frame;
+	__u64 frame, address, page;
 
 	if (i >= OTEL_STACK_DEPTH)
 		return 1;
 	raw = &s->raw[i];
+	address = s->addresses[i];
+	page = address >> OTEL_PAGE_SHIFT;
 	frame = raw->ip;
 	if (raw->status == BPF_STACK_BUILD_ID_VALID && raw->offset >> OTEL_FRAME_OFFSET_BITS) {
 		/*
 		 * Below the mapping: the kernel takes the next one for an address that is
-		 * in none (find_vma()). Such an address is no code: the walk went astray.
+		 * in none (find_vma()).
 		 */
-		s->stack.n = i;
-		otel_stack_lose(unwind_failed);
-		return 1;
+		otel_page__learn(s->space, page, 0, s->walk);
+		return otel_stack__end(s, i);
 	}
 	if (raw->status == BPF_STACK_BUILD_ID_VALID) {
 		__u64 *id = (void *)raw->build_id, *last = (void *)s->last_id.bytes;
@@ -318,11 +358,18 @@ static long otel_stack__pack(__u32 i, struct otel_scratch **at)
 				otel_stack_lose(mappings_full);
 		}
 		frame = otel_frame__make(s->last_number, raw->offset);
+		/* The same byte of a page: another thread has not changed the stack meanwhile. */
+		if (s->last_number && !((raw->offset ^ address) & OTEL_PAGE_MASK))
+			otel_page__learn(s->space, page, frame - (address & OTEL_PAGE_MASK),
+					 s->walk);
 	} else {
+		if (frame == address)
+			otel_page__learn(s->space, page,
+					 page << OTEL_PAGE_SHIFT | OTEL_FRAME_ADDRESS, s->walk);
 		frame |= OTEL_FRAME_ADDRESS;
 	}
 	s->stack.frames[i] = frame;
-	s->key.hash = otel_stack__mix(s->key.hash, frame);
+	s->key.hash = otel_mix(s->key.hash, frame);
 	return 0;
 }
 
@@ -332,7 +379,7 @@ static long otel_stack__mix_kernel(__u32 i, struct otel_scratch **at)
 
 	if (i >= OTEL_STACK_DEPTH)
 		return 1;
-	s->key.hash = otel_stack__mix(s->key.hash, s->stack.frames[i]);
+	s->key.hash = otel_mix(s->key.hash, s->stack.frames[i]);
 	return 0;
 }
 
@@ -358,6 +405,20 @@ static __always_inline __u64 otel_stack__keep(struct otel_scratch *s, __u32 wind
 	return otel_stack__put(s->key.hash, window, &s->stack);
 }
 
+/*
+ * The kernel zeroes what is left of the buffer, a dozen cache lines that are cold by then. So
+ * usual stacks get a buffer of their size, and the few that fill it a second walk.
+ */
+#define OTEL_STACK_USUAL 48
+static __always_inline long otel_stack__addresses(void *ctx, __u64 *addresses, __u64 flags)
+{
+	long bytes = bpf_get_stack(ctx, addresses, OTEL_STACK_USUAL * sizeof(__u64), flags);
+
+	if (bytes == OTEL_STACK_USUAL * sizeof(__u64))
+		bytes = bpf_get_stack(ctx, addresses, OTEL_STACK_DEPTH * sizeof(__u64), flags);
+	return bytes;
+}
+
 /**
  * otel_stack__walk_user - take the current task's user stack into the work space
  * @ctx: the program's context
@@ -369,23 +430,40 @@ static __always_inline __u64 otel_stack__keep(struct otel_scratch *s, __u32 wind
  */
 static __always_inline _Bool otel_stack__walk_user(void *ctx, struct otel_scratch *s)
 {
-	long bytes =
-		bpf_get_stack(ctx, s->raw, sizeof(s->raw), BPF_F_USER_STACK | BPF_F_USER_BUILD_ID);
+	long bytes = 0;
 	__u32 n;
 
-	if (bytes <= 0) {
-		if (bytes < 0)
-			otel_stack_lose(stack_failed);
-		return 0;
-	}
-	n = bytes / sizeof(s->raw[0]);
-	s->stack.n = n;
 	s->stack.kind = OTEL_STACK_USER;
 	s->key.hash = OTEL_STACK_USER;
-	s->fresh = 0;
-	bpf_loop(n, otel_stack__pack, &s, 0);
-	if (s->fresh)
-		otel_files__remember(ctx, s);
+	s->space = otel_space__current();
+	s->unknown = 1;
+	if (s->space) {
+		bytes = otel_stack__addresses(ctx, s->addresses, BPF_F_USER_STACK);
+		n = bytes / sizeof(s->addresses[0]);
+		if (bytes > 0) {
+			s->stack.n = n;
+			s->last_page = ~0ULL;
+			s->unknown = 0;
+			bpf_loop(n, otel_stack__take, &s, 0);
+		}
+	}
+	if (s->unknown) {
+		s->walk++;
+		bytes = bpf_get_stack(ctx, s->raw, sizeof(s->raw),
+				      BPF_F_USER_STACK | BPF_F_USER_BUILD_ID);
+		if (bytes <= 0) {
+			if (bytes < 0)
+				otel_stack_lose(stack_failed);
+			return 0;
+		}
+		n = bytes / sizeof(s->raw[0]);
+		s->stack.n = n;
+		s->key.hash = OTEL_STACK_USER;
+		s->fresh = 0;
+		bpf_loop(n, otel_stack__pack, &s, 0);
+		if (s->fresh)
+			otel_files__remember(ctx, s);
+	}
 	if (n >= OTEL_STACK_DEPTH)
 		otel_stack_lose(stack_truncated);
 	return 1;
@@ -394,7 +472,7 @@ static __always_inline _Bool otel_stack__walk_user(void *ctx, struct otel_scratc
 /** otel_stack__walk_kernel - the same for the kernel's stack; none is no loss: user mode */
 static __always_inline _Bool otel_stack__walk_kernel(void *ctx, struct otel_scratch *s)
 {
-	long bytes = bpf_get_stack(ctx, s->stack.frames, sizeof(s->stack.frames), 0);
+	long bytes = otel_stack__addresses(ctx, s->stack.frames, 0);
 	__u32 n;
 
 	if (bytes <= 0)
@@ -452,15 +530,19 @@ static __always_inline __u64 otel_stack__kernel(void *ctx, struct otel_scratch *
 		__v;                                           \
 	})
 
-/** otel_process__identify - fill in a task's process */
+/**
+ * otel_process__identify - fill in a task's process
+ * @id:   filled in
+ * @task: with a type that the verifier knows: read directly, which costs no calls
+ */
 static __always_inline void otel_process__identify(struct otel_process_id *id,
 						   struct task_struct *task)
 {
-	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
+	struct task_struct *leader = task->group_leader;
 
-	id->pid = BPF_CORE_READ(task, tgid);
-	id->exec = BPF_CORE_READ(leader, self_exec_id);
-	id->start_ns = BPF_CORE_READ(leader, start_boottime);
+	id->pid = task->tgid;
+	id->exec = leader->self_exec_id;
+	id->start_ns = leader->start_boottime;
 }
 
 static __noinline int otel_process__remember(struct otel_process_id *id, struct otel_scratch *s,
