@@ -2,7 +2,11 @@
 /*
  * On-CPU profile: what runs, sampled at a fixed frequency on each CPU.
  *
- *   perf_event   idle? → filter → kernel stack, user stack → count
+ *   perf_event   periods since the last time → idle? → filter → kernel stack, user stack → count
+ *
+ * A timer that fires late fires once, however many periods have passed: interrupts were off, or
+ * a hypervisor had taken the CPU away. The event's own count knows, so a sample counts for
+ * the periods that ended since the one before it on this CPU; mostly that is one.
  *
  * Runs in the timer's interrupt (or an NMI, for a hardware event), never nested in
  * itself, so the per-CPU work space is its own. Another CPU may count the same key.
@@ -35,6 +39,44 @@ struct {
 	__type(value, struct sample_value);
 } samples SEC(".maps") OTEL_PROFILE;
 
+/*
+ * Up to where this CPU's time has been counted, and by how much that was not a number of whole
+ * periods. One entry, per CPU.
+ */
+struct counted {
+	__u64 ns;
+	__s64 rest;
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct counted);
+} counted SEC(".maps");
+
+/*
+ * Periods that have ended, rounded: the timer's clock is not quite the event's, and a tick that
+ * comes a little early would count for nothing, the next one for two. The event is another
+ * one, which begins at 0, after a pause. A cycle counter's periods are the kernel's choice.
+ */
+static __always_inline __u64 periods(struct bpf_perf_event_data *ctx)
+{
+	__u64 period = 1000000000 / (frequency ? frequency : 1), n;
+	struct bpf_perf_event_value value;
+	struct counted *c;
+	__u32 zero = 0;
+	__s64 ns;
+
+	c = bpf_map_lookup_elem(&counted, &zero);
+	if (hardware || !c || bpf_perf_prog_read_value(ctx, &value, sizeof(value)))
+		return 1;
+	ns = value.counter - (value.counter < c->ns ? 0 : c->ns) + c->rest;
+	n = ns > 0 ? (ns + period / 2) / period : 0;
+	c->ns = value.counter;
+	c->rest = ns - n * period;
+	return n;
+}
+
 SEC("perf_event")
 int sample(struct bpf_perf_event_data *ctx)
 {
@@ -43,10 +85,11 @@ int sample(struct bpf_perf_event_data *ctx)
 	struct sample_value *value;
 	struct otel_scratch *s;
 	struct otel_sample_key key = {};
+	__u64 n = periods(ctx);
 	__u32 zero = 0;
 	_Bool added = 0;
 
-	if (!idle && !(__u32)bpf_get_current_pid_tgid())
+	if (!n || (!idle && !(__u32)bpf_get_current_pid_tgid()))
 		return 0;
 	if (!otel_filter__pass())
 		return 0;
@@ -65,6 +108,6 @@ int sample(struct bpf_perf_event_data *ctx)
 	if (added)
 		otel_process__remember(&key.process, s, task);
 	if (value)
-		__sync_fetch_and_add(&value->count, 1);
+		__sync_fetch_and_add(&value->count, n);
 	return 0;
 }
