@@ -3,13 +3,9 @@
  * More stacks than there is room for: what is not there is counted, and neither the kernel's
  * memory nor the exporter's grows beyond its bound.
  */
-#include <dirent.h>
-#include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "ktap.h"
