@@ -70,6 +70,15 @@ struct named_frame {
 	int location;
 };
 
+/* As read_table() makes it of a stack table. */
+struct stack_entry {
+	struct otel_stack_key key;
+	struct otel_stack stack;
+};
+_Static_assert(sizeof(struct stack_entry) ==
+		       sizeof(struct otel_stack_key) + sizeof(struct otel_stack),
+	       "stack_entry has a hole");
+
 struct profiles {
 	const char *pin_dir;
 	struct symbols *symbols;
@@ -81,8 +90,7 @@ struct profiles {
 	/* of one probe's window */
 	char *samples;
 	size_t n_samples;
-	struct otel_stack *stacks;
-	struct otel_stack_key *stack_keys;
+	struct stack_entry *stacks;
 	size_t n_stacks;
 	__u32 *stack_index, stack_mask;
 	struct otel_build_id *build_ids;
@@ -125,7 +133,6 @@ static void forget_window(struct profiles *profiles)
 {
 	free(profiles->samples);
 	free(profiles->stacks);
-	free(profiles->stack_keys);
 	free(profiles->stack_index);
 	free(profiles->build_ids);
 	for (__u32 i = 0; profiles->paths && i < profiles->n_build_ids; i++)
@@ -134,7 +141,6 @@ static void forget_window(struct profiles *profiles)
 	free(profiles->frames);
 	profiles->samples = NULL;
 	profiles->stacks = NULL;
-	profiles->stack_keys = NULL;
 	profiles->stack_index = NULL;
 	profiles->build_ids = NULL;
 	profiles->paths = NULL;
@@ -544,7 +550,7 @@ static __u32 slot_of(const struct profiles *profiles, __u64 hash)
 	__u32 slot = (hash ^ hash >> 32) & profiles->stack_mask;
 
 	while (profiles->stack_index[slot] &&
-	       profiles->stack_keys[profiles->stack_index[slot] - 1].hash != hash)
+	       profiles->stacks[profiles->stack_index[slot] - 1].key.hash != hash)
 		slot = (slot + 1) & profiles->stack_mask;
 	return slot;
 }
@@ -552,7 +558,7 @@ static __u32 slot_of(const struct profiles *profiles, __u64 hash)
 static int read_stacks(struct profiles *profiles, const struct probe *probe, __u32 window,
 		       bool owner)
 {
-	size_t size = sizeof(struct otel_stack_key) + sizeof(struct otel_stack), n;
+	size_t size = sizeof(struct stack_entry), n;
 	__u32 room = 64;
 	char *entries;
 	int err;
@@ -564,20 +570,15 @@ static int read_stacks(struct profiles *profiles, const struct probe *probe, __u
 				entries, n);
 	while (room < 2 * n + 2)
 		room *= 2;
-	profiles->stacks = calloc(n + 1, sizeof(*profiles->stacks));
-	profiles->stack_keys = calloc(n + 1, sizeof(*profiles->stack_keys));
+	/* A kilobyte each: they stay where they were read to. */
+	profiles->stacks = (struct stack_entry *)entries;
 	profiles->stack_index = calloc(room, sizeof(*profiles->stack_index));
 	profiles->stack_mask = room - 1;
-	if (!err && (!profiles->stacks || !profiles->stack_keys || !profiles->stack_index))
+	if (!err && !profiles->stack_index)
 		err = -ENOMEM;
-	for (size_t i = 0; i < n && !err; i++) {
-		memcpy(&profiles->stack_keys[i], entries + i * size, sizeof(struct otel_stack_key));
-		memcpy(&profiles->stacks[i], entries + i * size + sizeof(struct otel_stack_key),
-		       sizeof(struct otel_stack));
-		profiles->stack_index[slot_of(profiles, profiles->stack_keys[i].hash)] = i + 1;
-	}
+	for (size_t i = 0; i < n && !err; i++)
+		profiles->stack_index[slot_of(profiles, profiles->stacks[i].key.hash)] = i + 1;
 	profiles->n_stacks = n;
-	free(entries);
 	return err;
 }
 
@@ -864,7 +865,7 @@ static int add_stack(struct profiles *profiles, struct profile_set *set,
 	for (int side = 0; side < 2; side++) {
 		__u32 index =
 			hashes[side] ? profiles->stack_index[slot_of(profiles, hashes[side])] : 0;
-		const struct otel_stack *stack = index ? &profiles->stacks[index - 1] : NULL;
+		const struct otel_stack *stack = index ? &profiles->stacks[index - 1].stack : NULL;
 
 		for (__u32 i = 0; stack && i < stack->n && i < OTEL_STACK_DEPTH; i++) {
 			/* The innermost user frame below a kernel stack made the call, too. */

@@ -243,7 +243,7 @@ TEST_TIMEOUT(samples_match_cpu_time, 60)
 	struct hot hot;
 
 	load(live);
-	hot__run(&hot, live, "4000");
+	hot__run(&hot, live, "10000");
 	expect_samples(samples_now(live), &hot, true);
 	/* --once consumes nothing. */
 	expect_samples(samples_now(live), &hot, true);

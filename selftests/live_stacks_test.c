@@ -3,13 +3,10 @@
  * More stacks than there is room for: what is not there is counted, and neither the kernel's
  * memory nor the exporter's grows beyond its bound.
  */
-#include <dirent.h>
-#include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "ktap.h"
@@ -142,6 +139,70 @@ TEST_TIMEOUT(every_stack_or_its_loss, 60)
 	EXPECT_EQ(losses(requests, "blocked_full"), 0);
 	/* Whether a stack is there does not change how long it was blocked. */
 	EXPECT_GE((double)distinct.without / lost, 0.5 * distinct.with / distinct.n);
+}
+
+/* --- the exporter's memory -------------------------------------------------------------------- */
+
+#define STACKS_BUSY 10000	/* docs/design.md: 10,000 stacks in 20 MiB */
+#define RESIDENT_MAX (20 << 10) /* KiB */
+
+/* Until it has ended by itself. Return: the most that was ever resident, in KiB. */
+static long wait_resident(pid_t pid)
+{
+	char path[64], line[256];
+	long most = 0, now;
+	int status;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	while (!waitpid(pid, &status, WNOHANG)) {
+		FILE *file = fopen(path, "re");
+
+		while (file && fgets(line, sizeof(line), file))
+			if (sscanf(line, "VmHWM: %ld", &now) == 1)
+				most = now;
+		if (file)
+			fclose(file);
+		usleep(10000);
+	}
+	EXPECT_TRUE(WIFEXITED(status) && !WEXITSTATUS(status));
+	return most;
+}
+
+TEST_TIMEOUT(resident_memory, 90)
+{
+	_cleanup_collector_ struct collector *collector = NULL;
+	_cleanup_live_ struct live *live = NULL;
+	_cleanup_json_ struct json_object *requests = NULL;
+	struct distinct distinct = {};
+	char filter[PATH_MAX + 16];
+	static struct truth truth;
+	long resident;
+
+#ifdef __SANITIZE_ADDRESS__
+	SKIP("sanitizers have memory of their own");
+#endif
+	if (is_emulated())
+		SKIP("a process is as large there as here");
+	collector = profiles__collector();
+	live = live__begin();
+	live__make_cgroup(live, "");
+	snprintf(filter, sizeof(filter), "cgroup=%s", live->cgroup);
+	live__must("load", "-q", OFFCPU_OBJECT, CPU_OBJECT, "--set", "offcpu.min_us=0", "--set",
+		   "cpu.frequency=999", "--filter", filter);
+	/* As many as one probe takes, and the rest from the other. */
+	truth__start(&truth, live, false, "stacks", "block", TEXT(STACKS));
+	truth__wait(&truth);
+	truth__start(&truth, live, false, "stacks", "burn", "4000");
+	truth__wait(&truth);
+	resident = wait_resident(
+		live__start_exporter("-q", "--interval", "500ms", "--duration", "2s"));
+	requests = collector__lines(collector, "resourceProfiles");
+	ASSERT_TRUE(requests);
+	profiles__for_each(requests, count_distinct, &distinct);
+	printf("%zu stacks, %.1f MiB resident\n", distinct.n, resident / 1024.0);
+	EXPECT_GE(distinct.n, STACKS_BUSY);
+	EXPECT_GT(resident, 0);
+	EXPECT_LE(resident, RESIDENT_MAX);
 }
 
 TEST_MAIN()
