@@ -14,6 +14,7 @@
 #include "hook.h"
 #include "links.h"
 #include "mapview.h"
+#include "netdev.h"
 #include "path.h"
 #include "pins.h"
 #include "probe.h"
@@ -96,8 +97,13 @@ static void add_programs(const struct probe *probe, struct json_object *report, 
 		if (!path__format(path, "%s/link/%s", probe->dir, program->name))
 			link = bpf_obj_get(path);
 		cpus = list_cpus(probe, program->name, text, sizeof(text));
-		report__bool(item, "attached", link >= 0 || cpus);
 		report__text(item, "cpus", cpus ? text : NULL);
+		if (hook__on_interfaces(program->section)) {
+			cpus = netdev__describe(probe->dir, program->name, program->section, text,
+						sizeof(text));
+			report__text(item, "interfaces", text);
+		}
+		report__bool(item, "attached", link >= 0 || cpus);
 		if (path__format(path, "%s/prog/%s", probe->dir, program->name))
 			continue;
 		fd = bpf_obj_get(path);
@@ -276,10 +282,11 @@ static void print_programs(struct json_object *report)
 	for (size_t i = 0; (item = report__nth(report, "programs", i)); i++) {
 		const char *name = report__get_text(item, "hook");
 		const char *cpus = report__get_text(item, "cpus");
-		char hook[OTEL_SECTION_MAX + 1100];
+		const char *interfaces = report__get_text(item, "interfaces");
+		char hook[OTEL_SECTION_MAX + 2200];
 
-		snprintf(hook, sizeof(hook), "%s%s%s", name[0] ? name : "(not loaded)",
-			 cpus[0] ? " on CPU " : "", cpus);
+		snprintf(hook, sizeof(hook), "%s%s%s%s%s", name[0] ? name : "(not loaded)",
+			 cpus[0] ? " on CPU " : "", cpus, interfaces[0] ? " on " : "", interfaces);
 		if (stats)
 			table__add(table,
 				   "%s" TABLE_CELL "%s" TABLE_CELL "%" PRIu64 TABLE_CELL "%" PRIu64

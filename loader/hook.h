@@ -44,6 +44,9 @@ int hook__available(const char *section, struct failure *failure);
  */
 bool hook__each_cpu(const char *section);
 
+/** hook__on_interfaces - whether a section is attached to network interfaces: see netdev.h */
+bool hook__on_interfaces(const char *section);
+
 /**
  * hook__attach - attach a loaded program
  * @section: its section

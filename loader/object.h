@@ -42,13 +42,19 @@ int targets__find(char **names, int n, struct target **targets, int *found);
  * @obj:    libbpf's view
  * @tagged: index of its BTF's tags
  * @frequency: of perf_event programs, Hz
+ * @interfaces: of XDP and tc programs: the option's text, or NULL
+ * @xdp_mode:   likewise
+ * @image:      the file, of @image_size bytes
  */
 struct object {
 	const struct target *target;
 	struct bpf_object *obj;
 	struct tagged *tagged;
 	unsigned int frequency;
+	const char *interfaces;
+	const char *xdp_mode;
 	void *image;
+	size_t image_size;
 };
 
 /**
@@ -70,7 +76,8 @@ int object__programs(const struct object *object);
  * @section: filled
  *
  * Its section without the '?' of an optional one; SEC("perf_event") with the event
- * and the frequency, so that what is pinned can be attached again without its object.
+ * and the frequency, SEC("xdp") and SEC("tc") with what the option and tags say, so that
+ * what is pinned can be attached again without its object.
  */
 void object__hook(const struct object *object, const struct bpf_program *prog,
 		  char section[OTEL_SECTION_MAX]);

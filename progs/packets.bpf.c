@@ -85,6 +85,15 @@ static __always_inline void count(const struct verdict *verdict, __u32 ifindex,
 	value->bytes += bytes;
 }
 
+/*
+ * In libxdp's dispatcher: early, before programs that drop, and after this one the next.
+ * libxdp reads it from the program's BTF.
+ */
+struct {
+	__uint(priority, 5);
+	__uint(XDP_PASS, 1);
+} _ingress SEC(".xdp_run_config");
+
 /* --- XDP --------------------------------------------------------------------- */
 
 static __always_inline long load_xdp(void *ctx, __u32 offset, void *to, __u32 size)
@@ -193,7 +202,7 @@ static __always_inline void count_skb(struct __sk_buff *skb, enum io_direction d
 		count(&verdict, skb->ifindex, direction, 1, skb->len);
 }
 
-OTEL_TC(ingress - without - xdp)
+OTEL_TC(ingress_without_xdp)
 SEC("tc")
 int ingress_otherwise(struct __sk_buff *skb)
 {

@@ -178,13 +178,13 @@
  * OTEL_XDP_MODE - the option that says how XDP programs are attached
  *
  * A char array like OTEL_INTERFACES: "auto", "native", "generic", or "none" for not at
- * all, so that a program OTEL_TC(ingress-without-xdp) takes its place.
+ * all, so that a program OTEL_TC(ingress_without_xdp) takes its place.
  */
 #define OTEL_XDP_MODE OTEL_TAG("xdp_mode")
 
 /**
  * OTEL_TC - which packets of an interface a SEC("tc") program gets; before the program
- * @direction: a bare word: ingress, egress, or ingress-without-xdp: on those interfaces
+ * @direction: a bare word: ingress, egress, or ingress_without_xdp: on those interfaces
  *             only that could not get the XDP programs of the same object
  */
 #define OTEL_TC(direction) OTEL_TAG("tc|" #direction)
