@@ -6,6 +6,7 @@
 #include <linux/if_packet.h>
 #include <net/if.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -153,10 +154,12 @@ static void tagged(void)
 		payload(frame, 40);
 	}
 	frame = begin("five tags", "non_ip", "none");
+	frame->outer_tag = true;
 	ether(frame, 5, 0x0800);
 	ipv4(frame, 5, 17, 0);
 	payload(frame, 40);
 	frame = begin("a tag cut off", "truncated_frame", "truncated");
+	frame->outer_tag = true;
 	add16(frame, 0x8100);
 	payload(frame, 2);
 	frame = begin("the second tag cut off", "truncated_frame", "truncated");
@@ -328,7 +331,7 @@ void net__pair(const char *a, const char *b)
 	net__ip("link set %s up", b);
 }
 
-void net__child(struct net_child *child, void (*fn)(void *arg), void *arg)
+void net__child(struct net_child *child, void (*fn)(struct net_child *child))
 {
 	int go[2], ready[2];
 	char byte = 0;
@@ -337,28 +340,44 @@ void net__child(struct net_child *child, void (*fn)(void *arg), void *arg)
 	ASSERT_EQ(pipe(ready), 0);
 	child->pid = fork();
 	ASSERT_GE(child->pid, 0);
-	if (!child->pid) {
-		close(go[1]);
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		ASSERT_EQ(unshare(CLONE_NEWNET), 0);
-		silence();
-		ASSERT_EQ(write(ready[1], "r", 1), 1);
-		if (read(go[0], &byte, 1) == 1)
-			fn(arg);
-		_exit(0);
+	child->go = child->pid ? go[1] : go[0];
+	child->ready = child->pid ? ready[0] : ready[1];
+	close(child->pid ? go[0] : go[1]);
+	close(child->pid ? ready[1] : ready[0]);
+	if (child->pid) {
+		net__wait_ready(child);
+		return;
 	}
-	close(go[0]);
-	close(ready[1]);
-	child->go = go[1];
-	child->ready = ready[0];
-	ASSERT_EQ(read(ready[0], &byte, 1), 1);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	ASSERT_EQ(unshare(CLONE_NEWNET), 0);
+	silence();
+	net__ready(child);
+	if (read(child->go, &byte, 1) == 1)
+		fn(child);
+	_exit(0);
 }
 
 void net__go(struct net_child *child)
 {
+	ASSERT_EQ(write(child->go, "g", 1), 1);
+}
+
+void net__ready(struct net_child *child)
+{
+	ASSERT_EQ(write(child->ready, "r", 1), 1);
+}
+
+void net__wait_ready(struct net_child *child)
+{
+	char byte;
+
+	ASSERT_EQ(read(child->ready, &byte, 1), 1);
+}
+
+void net__end(struct net_child *child)
+{
 	int status = -1;
 
-	ASSERT_EQ(write(child->go, "g", 1), 1);
 	ASSERT_EQ(waitpid(child->pid, &status, 0), child->pid);
 	EXPECT_EQ(status, 0);
 	close(child->go);

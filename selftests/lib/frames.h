@@ -7,6 +7,7 @@
 #define SELFTESTS_FRAMES_H
 
 #include <linux/types.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -16,11 +17,13 @@
  * @type:      network.type
  * @transport: network.transport
  * @len:       bytes
+ * @outer_tag: becomes something else where the outer tag is taken out of the frame first
  * @bytes:     the frame
  */
 struct frame {
 	const char *name, *type, *transport;
 	size_t len;
+	bool outer_tag;
 	__u8 bytes[512];
 };
 
@@ -36,13 +39,21 @@ void net__ip(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /** net__pair() - a veth pair, both ends up, in this namespace */
 void net__pair(const char *a, const char *b);
 
-/** net__child() - a child in a namespace of its own, which runs @fn(@arg) when net__go() says so */
+/**
+ * struct net_child - a child in a network namespace of its own
+ *
+ * net__child() returns when it is there; net__go() lets it run @fn, net__wait_ready() waits
+ * until that calls net__ready(), net__end() until it has returned without a failure.
+ */
 struct net_child {
 	pid_t pid;
 	int go, ready;
 };
-void net__child(struct net_child *child, void (*fn)(void *arg), void *arg);
+void net__child(struct net_child *child, void (*fn)(struct net_child *child));
 void net__go(struct net_child *child);
+void net__ready(struct net_child *child);
+void net__wait_ready(struct net_child *child);
+void net__end(struct net_child *child);
 
 /** net__send() - send one frame @times through an interface, by AF_PACKET */
 void net__send(const char *interface, const void *bytes, size_t len, int times);
