@@ -137,7 +137,7 @@ $(U)/otelbpf-exporter: $(EXPORTER_OBJ) $(LIB_OBJ)
 	$(CC) $(LDFLAGS) $^ $(EXPORTER_LDLIBS) -o $@
 $(U)/selftests/%_test: $(U)/obj/selftests/%_test.o $(TEST_LIB) $(EXPORTER_LIB) $(LIB_OBJ)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) $^ $(EXPORTER_LDLIBS) -o $@
+	$(CC) $(LDFLAGS) $^ $(LOADER_LDLIBS) $(EXPORTER_LDLIBS) -o $@
 # Workloads: small static programs of their own, so that their system calls are known.
 $(U)/selftests/tools/%: selftests/tools/%.c
 	@mkdir -p $(@D)

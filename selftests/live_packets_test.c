@@ -17,6 +17,7 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+#include <xdp/libxdp.h>
 
 #include "collector.h"
 #include "frames.h"
@@ -435,17 +436,16 @@ static int socket_at(int type, const char *text)
 }
 
 /* Bursts that the kernel gets as one datagram each, to be cut into segments. */
-static void send_bursts(const char *from, const char *to)
+static void send_bursts(int fd, const char *to)
 {
 	static char burst[SEGMENT * SEGMENTS];
 	struct sockaddr_in in = address(to);
-	int fd = socket_at(SOCK_DGRAM, from), size = SEGMENT;
+	int size = SEGMENT;
 
 	ASSERT_EQ(setsockopt(fd, SOL_UDP, UDP_SEGMENT, &size, sizeof(size)), 0);
 	for (int i = 0; i < BURSTS; i++)
 		ASSERT_EQ(sendto(fd, burst, sizeof(burst), 0, (struct sockaddr *)&in, sizeof(in)),
 			  sizeof(burst));
-	close(fd);
 }
 
 static void receive_bursts(int fd)
@@ -471,14 +471,15 @@ static void be_there(struct net_child *child)
 	udp = socket_at(SOCK_DGRAM, THERE);
 	net__ready(child);
 	receive_bursts(udp);
+	send_bursts(udp, HERE);
 	close(udp);
-	send_bursts(THERE, HERE);
 	fd = accept(listener, NULL, NULL);
 	ASSERT_GE(fd, 0);
 	while ((n = read(fd, buffer, sizeof(buffer))) > 0)
 		got += n;
 	ASSERT_EQ(got, STREAM_BYTES);
 	close(fd);
+	net__stay(child);
 }
 
 static void send_stream(void)
@@ -531,16 +532,16 @@ static void streams(const char *mode)
 	net__go(&there);
 	net__wait_ready(&there);
 	udp = socket_at(SOCK_DGRAM, HERE);
-	close(udp);
-	send_bursts(HERE, THERE);
-	udp = socket_at(SOCK_DGRAM, HERE);
+	send_bursts(udp, THERE);
 	receive_bursts(udp);
 	close(udp);
 	before = net__statistic("pka");
 	send_stream();
 	after = net__statistic("pka");
-	net__end(&there);
+	/* The pair is there as long as its other end. */
 	root = live__export_file(live);
+	net__go(&there);
+	net__end(&there);
 	EXPECT_EQ(total(root, PACKETS, "transmit", "udp"), BURSTS * SEGMENTS);
 	EXPECT_EQ(total(root, BYTES, "transmit", "udp"), BURSTS * SEGMENTS * (SEGMENT + 42));
 	EXPECT_EQ(total(root, PACKETS, "receive", "udp"), BURSTS * SEGMENTS);
@@ -749,6 +750,62 @@ TEST_TIMEOUT(beside_a_program_alone, 60)
 	live__must("unload", "-q");
 	close(link);
 	bpf_object__close(object);
+}
+
+static bool is_dispatched(void)
+{
+	struct xdp_multiprog *all = xdp_multiprog__get_from_ifindex(if_nametoindex("pka"));
+	bool yes = !libxdp_get_error(all) && !xdp_multiprog__is_legacy(all);
+
+	if (!libxdp_get_error(all))
+		xdp_multiprog__close(all);
+	return yes;
+}
+
+static void load_native(void)
+{
+	live__must("load", "-q", PACKETS_OBJECT, "--set", "packets.interfaces=pka", "--set",
+		   "packets.mode=native");
+	expect_way("ingress", "1 of 1 interfaces: pka dispatcher-native");
+}
+
+/* Two programs under libxdp's dispatcher: each sees everything, in whatever order they go. */
+TEST_TIMEOUT(beside_a_program_in_the_dispatcher, 60)
+{
+	_cleanup_live_ struct live *live = begin();
+	_cleanup_json_ struct json_object *root = NULL;
+	struct xdp_program *other = xdp_program__open_file(OTHER_OBJECT, "xdp", NULL);
+	unsigned char frame[60] = {[0] = 2, [6] = 2, [12] = 0x88, [13] = 0xcc};
+	__u64 before;
+	int ifindex;
+
+	net__pair("pka", "pkb");
+	ifindex = if_nametoindex("pka");
+	ASSERT_EQ(libxdp_get_error(other), 0);
+	ASSERT_EQ(xdp_program__attach(other, ifindex, XDP_MODE_NATIVE, 0), 0);
+	if (!is_dispatched()) {
+		xdp_program__detach(other, ifindex, XDP_MODE_NATIVE, 0);
+		SKIP("this kernel refuses freplace: no dispatcher");
+	}
+	load_native();
+	expect_corpus(live, false);
+	EXPECT_GT(seen_by(xdp_program__bpf_obj(other)), 1000);
+
+	live__must("unload", "-q");
+	before = seen_by(xdp_program__bpf_obj(other));
+	net__send("pkb", frame, sizeof(frame), 10);
+	for (int i = 0; i < 1000 && seen_by(xdp_program__bpf_obj(other)) < before + 10; i++)
+		usleep(10000);
+	EXPECT_EQ(seen_by(xdp_program__bpf_obj(other)), before + 10);
+
+	load_native();
+	EXPECT_EQ(xdp_program__detach(other, ifindex, XDP_MODE_NATIVE, 0), 0);
+	net__send("pkb", frame, sizeof(frame), 10);
+	wait_counted(live, 10);
+	EXPECT_TRUE(is_dispatched());
+	live__must("unload", "-q");
+	EXPECT_FALSE(is_dispatched());
+	xdp_program__close(other);
 }
 
 TEST_MAIN()

@@ -362,6 +362,13 @@ void net__go(struct net_child *child)
 	ASSERT_EQ(write(child->go, "g", 1), 1);
 }
 
+void net__stay(struct net_child *child)
+{
+	char byte;
+
+	ASSERT_EQ(read(child->go, &byte, 1), 1);
+}
+
 void net__ready(struct net_child *child)
 {
 	ASSERT_EQ(write(child->ready, "r", 1), 1);

@@ -43,7 +43,8 @@ void net__pair(const char *a, const char *b);
  * struct net_child - a child in a network namespace of its own
  *
  * net__child() returns when it is there; net__go() lets it run @fn, net__wait_ready() waits
- * until that calls net__ready(), net__end() until it has returned without a failure.
+ * until that calls net__ready(), net__stay() waits for another net__go(), net__end() until it has
+ * returned without a failure.
  */
 struct net_child {
 	pid_t pid;
@@ -51,6 +52,7 @@ struct net_child {
 };
 void net__child(struct net_child *child, void (*fn)(struct net_child *child));
 void net__go(struct net_child *child);
+void net__stay(struct net_child *child);
 void net__ready(struct net_child *child);
 void net__wait_ready(struct net_child *child);
 void net__end(struct net_child *child);
