@@ -28,8 +28,8 @@ const volatile __u32 home_netns OTEL_HOME_NETNS = 0;
 OTEL_LOSSES();
 
 struct drop_key {
-	/* clang-format off: it takes the colon for an operator */
-	__u32 reason OTEL_ATTR("network.drop.reason", kenum : skb_drop_reason);
+	/* clang-format off */
+	__u32 reason OTEL_ATTR("network.drop.reason", kenum:skb_drop_reason);
 	/* clang-format on */
 	__u32 ifindex OTEL_ATTR("network.interface.name", ifindex);
 	enum network_type type OTEL_ATTR("network.type", enum);
