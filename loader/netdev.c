@@ -152,8 +152,10 @@ bool netdev__undo(int fd, const char *name)
 		return false;
 	if (bpf_obj_get_info_by_fd(fd, &info, &len))
 		return true;
-	/* A namespace that is gone has taken its interfaces along. */
 	home = netns__enter(pin.netns);
+	/* A namespace that is gone has taken its interfaces along. */
+	if (home == -ENOENT)
+		xdp__clean_after(pin.index, fd);
 	if (home < 0)
 		return true;
 	switch (pin.way) {

@@ -4,11 +4,15 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <glob.h>
 #include <linux/ethtool.h>
 #include <linux/if_link.h>
 #include <linux/sockios.h>
 #include <net/if.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -17,6 +21,7 @@
 #include "cleanup.h"
 #include "log.h"
 #include "path.h"
+#include "pins.h"
 #include "tree.h"
 
 bool xdp__is_mode(const char *mode)
@@ -155,6 +160,64 @@ static int join(struct netdev *netdev, bool generic)
 	return err;
 }
 
+static bool has_pin_of(const char *dir, __u32 id)
+{
+	_cleanup_names_ char **names = NULL;
+	char path[PATH_MAX];
+	bool found = false;
+
+	if (pins__list(dir, &names) < 0)
+		return false;
+	for (char **name = names; name && *name && !found; name++) {
+		struct bpf_prog_info info = {};
+		__u32 len = sizeof(info);
+		_cleanup_fd_ int fd = -1;
+
+		if (!strstr(*name, "-prog") || path__format(path, "%s/%s", dir, *name))
+			continue;
+		fd = bpf_obj_get(path);
+		found = fd >= 0 && !bpf_obj_get_info_by_fd(fd, &info, &len) && info.id == id;
+	}
+	return found;
+}
+
+static void remove_pins(const char *dir)
+{
+	_cleanup_names_ char **names = NULL;
+	char path[PATH_MAX];
+
+	if (pins__list(dir, &names) < 0)
+		return;
+	for (char **name = names; name && *name; name++)
+		if (!path__format(path, "%s/%s", dir, *name))
+			unlink(path);
+	rmdir(dir);
+}
+
+void xdp__clean_after(unsigned int ifindex, int prog)
+{
+	const char *bpffs = getenv(XDP_BPFFS_ENVVAR);
+	char pattern[PATH_MAX], dir[PATH_MAX];
+	struct bpf_prog_info info = {};
+	__u32 len = sizeof(info);
+	_cleanup_fd_ int lock = -1;
+	glob_t dirs = {};
+
+	bpffs = bpffs ? bpffs : "/sys/fs/bpf";
+	if (bpf_obj_get_info_by_fd(prog, &info, &len) || path__format(dir, "%s/xdp", bpffs) ||
+	    path__format(pattern, "%s/dispatch-%u-*", dir, ifindex))
+		return;
+	/* The lock that libxdp takes. */
+	lock = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (lock < 0 || flock(lock, LOCK_EX))
+		return;
+	glob(pattern, 0, NULL, &dirs);
+	for (size_t i = 0; i < dirs.gl_pathc; i++)
+		if (has_pin_of(dirs.gl_pathv[i], info.id))
+			remove_pins(dirs.gl_pathv[i]);
+	globfree(&dirs);
+}
+
 void xdp__leave(unsigned int ifindex, bool generic, int prog)
 {
 	struct xdp_program *program;
@@ -165,6 +228,9 @@ void xdp__leave(unsigned int ifindex, bool generic, int prog)
 		return;
 	if (is_member(ifindex, program))
 		xdp_program__detach(program, ifindex, generic ? XDP_MODE_SKB : XDP_MODE_NATIVE, 0);
+	/* Never while the dispatcher is at work: its links are all that holds its programs. */
+	if (!is_member(ifindex, program))
+		xdp__clean_after(ifindex, prog);
 	xdp_program__close(program);
 }
 

@@ -41,4 +41,15 @@ int xdp__attach(struct netdev *netdev, const char *mode, int prog);
 /** xdp__leave - take a program out of an interface's dispatcher */
 void xdp__leave(unsigned int ifindex, bool generic, int prog);
 
+/**
+ * xdp__clean_after - remove what libxdp pinned for a dispatcher that went with its interface
+ * @ifindex: that it was on
+ * @prog:    that was in it
+ *
+ * libxdp looks at pins only when it changes a dispatcher, so these would stay, and hold every
+ * program that was in it. (Its own libxdp_clean_references() takes no notice of network
+ * namespaces, and would remove what is in use in another one.)
+ */
+void xdp__clean_after(unsigned int ifindex, int prog);
+
 #endif

@@ -7,6 +7,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <glob.h>
 #include <linux/if_link.h>
 #include <net/if.h>
 #include <netinet/tcp.h>
@@ -667,9 +668,50 @@ TEST_TIMEOUT(unload_from_another_namespace, 60)
 	expect_gone(ingress);
 }
 
+/* What libxdp has pinned. */
+static size_t dispatchers(void)
+{
+	glob_t found = {};
+	size_t n;
+
+	glob("/sys/fs/bpf/xdp/dispatch-*", 0, NULL, &found);
+	n = found.gl_pathc;
+	globfree(&found);
+	return n;
+}
+
+static void load_there(struct net_child *child)
+{
+	net__pair("pka", "pkb");
+	live__must("load", "-q", PACKETS_OBJECT, "--set", "packets.interfaces=pk*", "--set",
+		   "packets.mode=native");
+	net__ready(child);
+	net__stay(child);
+}
+
+/* The namespace is gone before the probe is unloaded. */
+TEST_TIMEOUT(gone_namespace, 60)
+{
+	_cleanup_live_ struct live *live = begin();
+	size_t before = dispatchers();
+	struct net_child there;
+	__u32 ingress;
+
+	net__child(&there, load_there);
+	net__go(&there);
+	net__wait_ready(&there);
+	ingress = id_of_pin(live, "ingress");
+	net__go(&there);
+	net__end(&there);
+	live__must("unload", "-q");
+	expect_gone(ingress);
+	EXPECT_EQ(dispatchers(), before);
+}
+
 TEST_TIMEOUT(new_and_gone_interfaces, 60)
 {
 	_cleanup_live_ struct live *live = begin();
+	size_t before = dispatchers();
 	_cleanup_json_ struct json_object *root = NULL;
 	char frame[60] = {[0] = 2, [6] = 2, [12] = 0x88, [13] = 0xcc};
 
@@ -698,6 +740,7 @@ TEST_TIMEOUT(new_and_gone_interfaces, 60)
 	/* Counted before its interface went, whose name nobody can tell any more. */
 	EXPECT_EQ(otlp_json__total(root, PACKETS, "network.io.direction", "transmit"), 15);
 	live__must("unload", "-q");
+	EXPECT_EQ(dispatchers(), before);
 }
 
 TEST_TIMEOUT(bad_options, 60)
