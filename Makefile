@@ -32,6 +32,8 @@ ARCH := $(shell uname -m | sed 's/x86_64/x86/;s/aarch64/arm64/')
 MULTIARCH := $(shell $(CC) -print-multiarch 2>/dev/null)
 
 LIBS := libbpf json-c libcurl zlib
+# Of the loader only.
+LOADER_LIBS := libxdp
 # Of the exporter only; libiberty has no .pc file.
 EXPORTER_LIBS := libdw libelf liblzma nettle
 CPPFLAGS += -D_GNU_SOURCE -Iheaders -Ilib -I$(G) \
@@ -41,6 +43,7 @@ CFLAGS ?= -O2 -g
 CFLAGS += -std=gnu11 -Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Werror \
 	-fstack-protector-strong
 LDLIBS := $(shell $(PKG_CONFIG) --libs $(LIBS) 2>/dev/null) -lm -lpthread
+LOADER_LDLIBS := $(shell $(PKG_CONFIG) --libs $(LOADER_LIBS) 2>/dev/null) $(LDLIBS)
 EXPORTER_LDLIBS := $(shell $(PKG_CONFIG) --libs $(EXPORTER_LIBS) 2>/dev/null) -liberty $(LDLIBS)
 TEST_LDLIBS := $(shell $(PKG_CONFIG) --libs libnghttp2 2>/dev/null)
 ifdef SANITIZE
@@ -83,7 +86,7 @@ asan:
 need:
 	@for t in $(CLANG) $(LLVM_STRIP) $(BPFTOOL) $(PKG_CONFIG); do \
 		command -v $$t >/dev/null || { echo "make: $$t is missing: ./scripts/deps installs what is needed" >&2; exit 1; }; done
-	@$(PKG_CONFIG) --exists $(LIBS) $(EXPORTER_LIBS) || { echo "make: libraries are missing: ./scripts/deps installs what is needed" >&2; exit 1; }
+	@$(PKG_CONFIG) --exists $(LIBS) $(LOADER_LIBS) $(EXPORTER_LIBS) || { echo "make: libraries are missing: ./scripts/deps installs what is needed" >&2; exit 1; }
 
 # --- in the kernel -----------------------------------------------------------
 
@@ -134,12 +137,12 @@ $(U)/obj/syscall_names.o: $(G)/syscall_names.c
 $(U)/obj/exporter/profile/html.o: exporter/profile/flamegraph.html
 
 $(U)/otelbpf: $(LOADER_OBJ) $(LIB_OBJ)
-	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+	$(CC) $(LDFLAGS) $^ $(LOADER_LDLIBS) -o $@
 $(U)/otelbpf-exporter: $(EXPORTER_OBJ) $(LIB_OBJ)
 	$(CC) $(LDFLAGS) $^ $(EXPORTER_LDLIBS) -o $@
 $(U)/selftests/%_test: $(U)/obj/selftests/%_test.o $(TEST_LIB) $(EXPORTER_LIB) $(LIB_OBJ)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) $^ $(TEST_LDLIBS) $(EXPORTER_LDLIBS) -o $@
+	$(CC) $(LDFLAGS) $^ $(TEST_LDLIBS) $(LOADER_LDLIBS) $(EXPORTER_LDLIBS) -o $@
 # Workloads: small static programs of their own, so that their system calls are known.
 TOOL_CFLAGS := -O2 -g -fno-omit-frame-pointer -D_GNU_SOURCE -Wall -Wextra -Werror
 tool_cc = $(CC) -std=gnu11 $(TOOL_CFLAGS) -MMD -MP -MF $@.d -MT $@ $<

@@ -328,7 +328,10 @@ static void decode_ifindex(const struct decoder_ctx *ctx, const void *bytes, siz
 	unsigned int index = load(bytes, size);
 
 	(void)ctx;
-	if (if_indextoname(index, out->buf))
+	/* No interface has the number 0: a program says so of one that is not to be told. */
+	if (!index)
+		put_text(out, "_OTHER");
+	else if (if_indextoname(index, out->buf))
 		put_text(out, out->buf);
 	else
 		put_format(out, "if%u", index);

@@ -15,10 +15,13 @@
 #include "report.h"
 #include "sizes.h"
 #include "table.h"
+#include "tc.h"
+#include "xdp.h"
 
 struct trial {
 	const struct target *target;
 	bool can_load;
+	int extensions; /* what xdp__load_extensions() said */
 };
 
 static struct bpf_program *nth_program(const struct object *object, int n)
@@ -32,7 +35,7 @@ static struct bpf_program *nth_program(const struct object *object, int n)
 }
 
 /* Load an object with one program, or all if @only is negative. */
-static int try_load(const struct target *target, int only, struct failure *failure)
+static int try_load(const struct target *target, int only, int *extensions, struct failure *failure)
 {
 	struct bpf_program *prog;
 	struct object object;
@@ -48,9 +51,28 @@ static int try_load(const struct target *target, int only, struct failure *failu
 		err = bpf_object__load(object.obj);
 		if (err)
 			code = object__load_failed(&object, err, failure);
+		else if (extensions)
+			*extensions = xdp__load_extensions(&object, NULL);
 	}
 	object__close(&object);
 	return code;
+}
+
+/* By which of several ways it would be attached. */
+static void add_way(const struct trial *trial, const char *section, struct json_object *item)
+{
+	char text[256] = "";
+
+	if (!hook__on_interfaces(section))
+		return;
+	if (!strncmp(section, "tc/", 3))
+		snprintf(text, sizeof(text), "by %s", tc__has_tcx() ? "tcx" : "a clsact filter");
+	else if (trial->extensions > 0)
+		snprintf(text, sizeof(text), "in libxdp's dispatcher");
+	else
+		snprintf(text, sizeof(text), "alone on its interface, without a dispatcher: %s",
+			 failure__reason(trial->extensions));
+	report__text(item, "way", text);
 }
 
 /* One program: its hook, and then whether the verifier takes it, all others left out. */
@@ -67,19 +89,21 @@ static int check_program(const struct trial *trial, const struct object *object,
 	code = hook__available(section, &failure);
 
 	if (!code && !all_load && trial->can_load)
-		code = try_load(trial->target, n, &failure);
+		code = try_load(trial->target, n, NULL, &failure);
 	report__text(item, "program", bpf_program__name(prog));
 	report__text(item, "hook", section);
 	report__bool(item, "optional", optional);
 	report__bool(item, "ok", !code);
 	report__bool(item, "tried", trial->can_load);
 	report__text(item, "why", code ? failure.line : NULL);
+	if (!code && all_load)
+		add_way(trial, section, item);
 	return optional ? 0 : code;
 }
 
 static int check_one(void *arg, struct json_object *result)
 {
-	const struct trial *trial = arg;
+	struct trial *trial = arg;
 	struct failure failure = {};
 	struct option_vars options = {};
 	struct json_object *list;
@@ -99,7 +123,7 @@ static int check_one(void *arg, struct json_object *result)
 		return code;
 	}
 	/* One trial of the whole is enough if it goes well. */
-	all_load = trial->can_load && !try_load(trial->target, -1, &failure);
+	all_load = trial->can_load && !try_load(trial->target, -1, &trial->extensions, &failure);
 	list = report__list(result, "programs");
 	n = object__programs(&object);
 	for (int i = 0; i < n; i++) {
@@ -171,6 +195,8 @@ static void print_one(struct json_object *probe)
 
 		if (report__get_bool(item, "ok") && !report__get_bool(item, "tried"))
 			why = "the hook is there; not tried to load";
+		else if (report__has(item, "way"))
+			why = report__get_text(item, "way");
 		print_verdict(report__get_bool(item, "ok"), !report__get_bool(item, "optional"));
 		printf(" %-20s %-30s%s%s\n", report__get_text(item, "program"),
 		       report__get_text(item, "hook"), why[0] ? " " : "", why);
@@ -195,7 +221,7 @@ int cmd_check(const struct args *args)
 	if (!args->json)
 		print_needs(report);
 	for (int i = 0; i < n && !guard__signal(); i++) {
-		struct trial trial = {&targets[i], first != EXIT_PERMISSION};
+		struct trial trial = {&targets[i], first != EXIT_PERMISSION, 0};
 		struct json_object *one;
 
 		code = guard__run(check_one, &trial, &one);

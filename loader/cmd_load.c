@@ -11,8 +11,10 @@
 #include "hook.h"
 #include "kernel.h"
 #include "mapview.h"
+#include "netdev.h"
 #include "object.h"
 #include "options.h"
+#include "path.h"
 #include "preset.h"
 #include "stage.h"
 #include "tree.h"
@@ -134,6 +136,26 @@ static void report(const struct stage *stage)
 		       stage->args->preset->name, object->target->probe);
 }
 
+/* Which interfaces, and how: what the command line alone does not say. */
+static void report_interfaces(const struct stage *stage)
+{
+	char dir[PATH_MAX], section[OTEL_SECTION_MAX], text[1024];
+	const struct object *object = stage->object;
+	struct bpf_program *prog;
+
+	if (path__format(dir, "%s/%s", stage->args->pin_dir, object->target->probe))
+		return;
+	bpf_object__for_each_program (prog, object->obj) {
+		const char *name = bpf_program__name(prog);
+
+		object__hook(object, prog, section);
+		if (!hook__on_interfaces(section) || bpf_program__fd(prog) < 0)
+			continue;
+		netdev__describe(dir, name, section, text, sizeof(text));
+		inform("  %s on %s", name, text);
+	}
+}
+
 static int load_one(void *arg, struct json_object *result)
 {
 	const struct job *job = arg;
@@ -160,8 +182,10 @@ static int load_one(void *arg, struct json_object *result)
 		code = stage__commit(&stage, &failure);
 	if (code)
 		fail(code, "%s", failure.line);
-	else
+	else {
 		report(&stage);
+		report_interfaces(&stage);
+	}
 	stage__end(&stage);
 	object__close(&object);
 	return code;

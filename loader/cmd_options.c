@@ -50,7 +50,10 @@ static int describe(void *arg, struct json_object *result)
 		add_number(item, "min", option->min);
 		add_number(item, "max", option->max);
 		report__text(item, "unit", option->unit);
-		add_number(item, "default", option__value(option));
+		if (option->is_text)
+			report__text(item, "default", option->at);
+		else
+			add_number(item, "default", option__value(option));
 		report__text(item, "help", option->help);
 	}
 	list = report__list(result, "sizes");

@@ -15,6 +15,7 @@
 #include "hook.h"
 #include "links.h"
 #include "mapview.h"
+#include "netdev.h"
 #include "overhead.h"
 #include "path.h"
 #include "pins.h"
@@ -103,8 +104,13 @@ static void add_programs(const struct probe *probe, const struct overhead *overh
 		if (!path__format(path, "%s/link/%s", probe->dir, program->name))
 			link = bpf_obj_get(path);
 		cpus = list_cpus(probe, program->name, text, sizeof(text));
-		report__bool(item, "attached", link >= 0 || cpus);
 		report__text(item, "cpus", cpus ? text : NULL);
+		if (hook__on_interfaces(program->section)) {
+			cpus = netdev__describe(probe->dir, program->name, program->section, text,
+						sizeof(text));
+			report__text(item, "interfaces", text);
+		}
+		report__bool(item, "attached", link >= 0 || cpus);
 		if (path__format(path, "%s/prog/%s", probe->dir, program->name))
 			continue;
 		fd = bpf_obj_get(path);

@@ -359,6 +359,34 @@ static int attach_sampling(const char *target, int prog, int cpu)
 	return link_perf_event(event, prog);
 }
 
+/* --- xdp, tc: on network interfaces, where netdev.c attaches --------------------- */
+
+static int interface_works(enum bpf_prog_type type, struct failure *failure)
+{
+	int fd = load_nothing(type, NULL);
+
+	if (fd < 0)
+		return failed(failure, errno == EPERM ? EXIT_PERMISSION : EXIT_KERNEL,
+			      "this kernel refuses a program of this kind: %s",
+			      failure__reason(errno));
+	close(fd);
+	return 0;
+}
+
+static int xdp_works(const struct hook *hook, const char *target, struct failure *failure)
+{
+	(void)hook;
+	(void)target;
+	return interface_works(BPF_PROG_TYPE_XDP, failure);
+}
+
+static int tc_works(const struct hook *hook, const char *target, struct failure *failure)
+{
+	(void)hook;
+	(void)target;
+	return interface_works(BPF_PROG_TYPE_SCHED_CLS, failure);
+}
+
 /* --- the table --------------------------------------------------------------- */
 
 #define TYPEDEF "btf_trace_"
@@ -376,6 +404,8 @@ static const struct hook hooks[] = {
 	{"kretprobe/", kprobe_works, attach_kprobe, NULL, NULL, NULL, 0, 0, true},
 	{"perf_event/", sampling_works, NULL, attach_sampling, NULL, NULL, 0, 0, false},
 	{"iter/", NULL, NULL, NULL, NULL, NULL, 0, 0, false},
+	{"xdp/", xdp_works, NULL, NULL, NULL, NULL, 0, 0, false},
+	{"tc/", tc_works, NULL, NULL, NULL, NULL, 0, 0, false},
 };
 /* clang-format on */
 
@@ -403,6 +433,14 @@ bool hook__each_cpu(const char *section)
 	const struct hook *hook = hook__find(section, &target);
 
 	return hook && hook->attach_cpu;
+}
+
+bool hook__on_interfaces(const char *section)
+{
+	const char *target;
+	const struct hook *hook = hook__find(section, &target);
+
+	return hook && (hook->available == xdp_works || hook->available == tc_works);
 }
 
 int hook__available(const char *section, struct failure *failure)

@@ -46,6 +46,8 @@ bool hook__each_cpu(const char *section);
 
 /** hook__try_cycles - whether the CPUs' cycle counters can be sampled: 0 or -errno */
 int hook__try_cycles(void);
+/** hook__on_interfaces - whether a section is attached to network interfaces: see netdev.h */
+bool hook__on_interfaces(const char *section);
 
 /**
  * hook__attach - attach a loaded program

@@ -11,6 +11,7 @@
 #include "cleanup.h"
 #include "grace.h"
 #include "hook.h"
+#include "netdev.h"
 #include "path.h"
 #include "pins.h"
 #include "tree.h"
@@ -151,6 +152,8 @@ int links__attach(const char *dir, const struct attachable *list, int n, struct 
 	for (int i = 0; i < attached; i++)
 		if (places[i].fd >= 0)
 			close(places[i].fd);
+	if (!code)
+		code = netdev__attach(dir, list, n, failure);
 	if (code)
 		links__drop(links__release(dir));
 	return code;
@@ -180,7 +183,9 @@ struct links *links__release(const char *dir)
 		if (path__format(path, "%s/%s", links_dir, names[i]))
 			continue;
 		fd = bpf_obj_get(path);
-		if (fd >= 0) {
+		if (fd >= 0 && netdev__undo(fd, names[i])) {
+			close(fd);
+		} else if (fd >= 0) {
 			bpf_obj_get_info_by_fd(fd, &info, &len);
 			links->link[links->n].fd = fd;
 			links->link[links->n++].id = info.id;

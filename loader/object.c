@@ -232,6 +232,7 @@ int object__open(struct object *object, const struct target *target, struct fail
 	if (code)
 		return code;
 	log__reset();
+	object->image_size = size;
 	object->obj = bpf_object__open_mem(object->image, size, &opts);
 	if (!object->obj) {
 		code = errno;
@@ -281,6 +282,19 @@ int object__programs(const struct object *object)
 /* Of an object that has perf_event programs but no option for it. */
 #define DEFAULT_FREQUENCY 99
 
+#define DEFAULT_INTERFACES "!lo"
+#define DEFAULT_XDP_MODE "auto"
+
+/* OTEL_TC() stands on the program's function. */
+static const char *tc_direction(const struct object *object, const struct bpf_program *prog)
+{
+	int id = btf__find_by_name_kind(bpf_object__btf(object->obj), bpf_program__name(prog),
+					BTF_KIND_FUNC);
+	const struct tag *tag = id > 0 ? tagged__find(object->tagged, id, -1, "tc") : NULL;
+
+	return tag && tag->args == 1 ? tag->arg[0] : "egress";
+}
+
 void object__hook(const struct object *object, const struct bpf_program *prog,
 		  char section[OTEL_SECTION_MAX])
 {
@@ -291,6 +305,13 @@ void object__hook(const struct object *object, const struct bpf_program *prog,
 		snprintf(section, OTEL_SECTION_MAX, "perf_event/%s/%u",
 			 object->event ? object->event : "cpu-clock",
 			 object->frequency ? object->frequency : DEFAULT_FREQUENCY);
+	else if (!strcmp(name, "xdp") || !strcmp(name, "xdp.frags"))
+		snprintf(section, OTEL_SECTION_MAX, "xdp/%s/%s",
+			 object->xdp_mode ? object->xdp_mode : DEFAULT_XDP_MODE,
+			 object->interfaces ? object->interfaces : DEFAULT_INTERFACES);
+	else if (!strcmp(name, "tc"))
+		snprintf(section, OTEL_SECTION_MAX, "tc/%s/%s", tc_direction(object, prog),
+			 object->interfaces ? object->interfaces : DEFAULT_INTERFACES);
 	else
 		snprintf(section, OTEL_SECTION_MAX, "%s", name);
 }

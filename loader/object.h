@@ -45,6 +45,9 @@ int targets__find(char **names, int n, struct target **targets, int *found);
  * @event:    of perf_event programs: "cycles", or NULL for the kernel's clock
  * @preset_set: what --preset changed, "key=value", or ""
  * @duration_ns: measure for this long; 0: until told otherwise
+ * @interfaces: of XDP and tc programs: the option's text, or NULL
+ * @xdp_mode:   likewise
+ * @image:      the file, of @image_size bytes
  */
 struct object {
 	const struct target *target;
@@ -54,7 +57,10 @@ struct object {
 	const char *event;
 	char preset_set[128];
 	__u64 duration_ns;
+	const char *interfaces;
+	const char *xdp_mode;
 	void *image;
+	size_t image_size;
 };
 
 /**
@@ -76,7 +82,8 @@ int object__programs(const struct object *object);
  * @section: filled
  *
  * Its section without the '?' of an optional one; SEC("perf_event") with the event
- * and the frequency, so that what is pinned can be attached again without its object.
+ * and the frequency, SEC("xdp") and SEC("tc") with what the option and tags say, so that
+ * what is pinned can be attached again without its object.
  */
 void object__hook(const struct object *object, const struct bpf_program *prog,
 		  char section[OTEL_SECTION_MAX]);

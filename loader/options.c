@@ -7,7 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "netdev.h"
+#include "netns.h"
 #include "tagged.h"
+#include "xdp.h"
 
 #define SIZE_SUFFIX ".max_entries"
 #define MAX_ENTRIES_MAX (1U << 30)
@@ -88,6 +91,31 @@ const char *option__print(option_number number, char text[OPTION_TEXT])
 	return text;
 }
 
+static int describe_text(const struct btf *btf, const struct btf_var_secinfo *info,
+			 const struct tag *tag, char *image, size_t section_size,
+			 struct option_var *option)
+{
+	int id = btf__resolve_type(btf, info->type);
+	const struct btf_type *element;
+
+	option->is_text = true;
+	option->name = btf__name_by_offset(btf, btf__type_by_id(btf, info->type)->name_off);
+	option->unit = tag->arg[1];
+	option->help = tag->arg[2];
+	option->size = info->size;
+	id = btf__resolve_type(btf, btf_array(btf__type_by_id(btf, id))->type);
+	element = id > 0 ? btf__type_by_id(btf, id) : NULL;
+	if (!element || !btf_is_int(element) || element->size != 1 || !option->name || !image ||
+	    !option->size || info->offset > section_size ||
+	    option->size > section_size - info->offset)
+		return -EINVAL;
+	option->at = image + info->offset;
+	if (parse_range(tag->arg[0], &option->min, &option->max) || option->min < 0 ||
+	    option->max >= (option_number)option->size)
+		return -EINVAL;
+	return memchr(option->at, 0, option->size) ? 0 : -EINVAL;
+}
+
 static int describe(const struct btf *btf, const struct btf_var_secinfo *info,
 		    const struct tag *tag, const struct bpf_map *map, struct option_var *option)
 {
@@ -99,6 +127,8 @@ static int describe(const struct btf *btf, const struct btf_var_secinfo *info,
 	type = id > 0 ? btf__type_by_id(btf, id) : NULL;
 	if (!var || !btf_is_var(var) || !type || tag->args != 3)
 		return -EINVAL;
+	if (btf_is_array(type))
+		return describe_text(btf, info, tag, image, section_size, option);
 	if (!btf_is_int(type) && !btf_is_any_enum(type))
 		return -EINVAL;
 	if (type->size != 1 && type->size != 2 && type->size != 4 && type->size != 8)
@@ -124,7 +154,35 @@ static const struct btf_type *datasec(const struct btf *btf, const char *section
 	return id > 0 ? btf__type_by_id(btf, id) : NULL;
 }
 
-int options__of(const struct object *object, struct option_vars *options, struct failure *failure)
+static int check_mode(const char *text)
+{
+	return xdp__is_mode(text) ? 0 : -EINVAL;
+}
+
+/* What the loader itself needs of an option is where it stands in the image: --set comes later. */
+static void learn(struct object *object, __u32 var, struct option_var *option)
+{
+	if (option->is_text && tagged__find(object->tagged, var, -1, "interfaces")) {
+		object->interfaces = option->at;
+		option->check = netdev__check_patterns;
+	}
+	if (option->is_text && tagged__find(object->tagged, var, -1, "xdp_mode")) {
+		object->xdp_mode = option->at;
+		option->check = check_mode;
+	}
+}
+
+static void store_netns(const struct bpf_map *map, const struct btf_var_secinfo *info)
+{
+	size_t size;
+	char *image = (char *)bpf_map__initial_value((struct bpf_map *)map, &size);
+	__u32 inode = netns__inode();
+
+	if (image && info->size == sizeof(inode) && info->offset + sizeof(inode) <= size)
+		memcpy(image + info->offset, &inode, sizeof(inode));
+}
+
+int options__of(struct object *object, struct option_vars *options, struct failure *failure)
 {
 	const struct btf *btf = bpf_object__btf(object->obj);
 	struct bpf_map *map;
@@ -146,6 +204,8 @@ int options__of(const struct object *object, struct option_vars *options, struct
 			const struct tag *tag =
 				tagged__find(object->tagged, info->type, -1, "option");
 
+			if (tagged__find(object->tagged, info->type, -1, "home_netns"))
+				store_netns(map, info);
 			if (!tag)
 				continue;
 			more[options->n] = (struct option_var){};
@@ -156,8 +216,9 @@ int options__of(const struct object *object, struct option_vars *options, struct
 			if (describe(btf, info, tag, map, &more[options->n]))
 				return failed(failure, EXIT_LOAD,
 					      "%s: the option tag '%s' is malformed or on "
-					      "something that is not an integer",
+					      "something that is neither an integer nor a text",
 					      object->target->path, tag->text);
+			learn(object, info->type, &more[options->n]);
 			options->n++;
 		}
 	}
@@ -246,6 +307,25 @@ static int set_size(struct object *object, struct bpf_map *map, option_number nu
 	return 0;
 }
 
+static int set_text(const struct object *object, const struct option_var *option, const char *value,
+		    struct failure *failure)
+{
+	char min[OPTION_TEXT], max[OPTION_TEXT];
+	size_t len = strlen(value);
+
+	if ((option_number)len < option->min || (option_number)len > option->max)
+		return failed(failure, EXIT_USAGE, "%s.%s: '%s' has not %s..%s characters (%s)",
+			      object->target->probe, option->name, value,
+			      option__print(option->min, min), option__print(option->max, max),
+			      option->help);
+	if (option->check && option->check(value))
+		return failed(failure, EXIT_USAGE, "%s.%s: '%s' will not do (%s)",
+			      object->target->probe, option->name, value, option->help);
+	memset(option->at, 0, option->size);
+	memcpy(option->at, value, len);
+	return 0;
+}
+
 int options__set(struct object *object, struct option_vars *options, const char *key,
 		 const char *value, struct failure *failure)
 {
@@ -267,6 +347,8 @@ int options__set(struct object *object, struct option_vars *options, const char 
 	}
 	if (!option && !map)
 		return unknown_key(object, options, key, failure);
+	if (option && option->is_text)
+		return set_text(object, option, value, failure);
 	if (parse_number(value, value + strlen(value), &number))
 		return failed(failure, EXIT_USAGE, "%s.%s: '%s' is not an integer",
 			      object->target->probe, key, value);

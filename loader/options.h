@@ -23,6 +23,8 @@ typedef __int128 option_number;
  * @size: 1, 2, 4 or 8
  * @is_frequency: tagged OTEL_FREQUENCY
  * @is_hardware: tagged OTEL_HARDWARE
+ * @is_text: a char array; @min and @max are of the text's length, @size is the array's
+ * @check:   of a text: 0, or -EINVAL; NULL if every text will do
  */
 struct option_var {
 	const char *name, *unit, *help;
@@ -32,6 +34,8 @@ struct option_var {
 	bool is_signed;
 	bool is_frequency;
 	bool is_hardware;
+	bool is_text;
+	int (*check)(const char *text);
 };
 
 struct option_vars {
@@ -41,13 +45,13 @@ struct option_vars {
 
 /**
  * options__of - the options of an open object, not yet loaded
- * @object:  lends the strings
+ * @object:  lends the strings; learns where it keeps .interfaces and .xdp_mode
  * @options: filled; .var to be freed, also after a failure
  * @failure: filled on failure
  *
  * Return: 0, or EXIT_LOAD for a tag that makes no sense.
  */
-int options__of(const struct object *object, struct option_vars *options, struct failure *failure);
+int options__of(struct object *object, struct option_vars *options, struct failure *failure);
 
 /** option__value - its value now */
 option_number option__value(const struct option_var *option);

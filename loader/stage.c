@@ -24,6 +24,7 @@
 #include "sizes.h"
 #include "tagged.h"
 #include "tree.h"
+#include "xdp.h"
 
 /* --- what goes on ------------------------------------------------------------ */
 
@@ -282,7 +283,11 @@ int stage__fill(struct stage *stage, struct failure *failure)
 	if (err)
 		return failed(failure, EXIT_MAP, "cannot fill the map 'programs': %s",
 			      failure__reason(err));
-	return pin_all(stage, failure);
+	code = pin_all(stage, failure);
+	/* Without these XDP programs still go, but each on an interface alone. */
+	if (!code)
+		xdp__load_extensions(stage->object, stage->dir);
+	return code;
 }
 
 /* --- changing over ------------------------------------------------------------ */

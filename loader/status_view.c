@@ -21,10 +21,11 @@ static void print_programs(struct json_object *report)
 		struct json_object *cost = json_object_object_get(item, "measured");
 		const char *name = report__get_text(item, "hook");
 		const char *cpus = report__get_text(item, "cpus");
-		char hook[OTEL_SECTION_MAX + 1100];
+		const char *interfaces = report__get_text(item, "interfaces");
+		char hook[OTEL_SECTION_MAX + 2200];
 
-		snprintf(hook, sizeof(hook), "%s%s%s", name[0] ? name : "(not loaded)",
-			 cpus[0] ? " on CPU " : "", cpus);
+		snprintf(hook, sizeof(hook), "%s%s%s%s%s", name[0] ? name : "(not loaded)",
+			 cpus[0] ? " on CPU " : "", cpus, interfaces[0] ? " on " : "", interfaces);
 		if (cost)
 			table__add(table,
 				   "%s" TABLE_CELL "%s" TABLE_CELL "%.0f" TABLE_CELL

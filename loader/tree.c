@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "netdev.h"
 #include "path.h"
 
 #define DIR_MODE 0750
@@ -98,6 +99,8 @@ static int remove_below(const char *path)
 
 	if (fd < 0)
 		return errno == ENOENT ? 0 : -errno;
+	/* A load that was killed may have left programs where no link holds them. */
+	netdev__undo_all(path);
 	return empty(fd);
 }
 

@@ -55,4 +55,14 @@ static __always_inline _Bool mm_struct__lock_seq(struct mm_struct *mm, __u32 *se
 	return 1;
 }
 
+/* kfree_skb tells the socket that a received packet was for since 6.11. */
+struct trace_event_raw_kfree_skb___rx_sk {
+	void *rx_sk;
+} __attribute__((preserve_access_index));
+
+/* Not a drop, and no longer told by kfree_skb's tracepoint, since 6.3. */
+enum skb_drop_reason___consumed {
+	SKB_CONSUMED___consumed,
+};
+
 #endif

@@ -8,6 +8,7 @@
  *   filter.bpf.h  filters that change at run time
  *   cpu.bpf.h     programs that no other task interrupts
  *   cgroup.bpf.h  names of cgroups
+ *   probe.bpf.h   what makes an object a probe
  *   meta.h        what the loader writes about a probe
  */
 #ifndef OTELBPF_OTEL_BPF_H
@@ -22,23 +23,8 @@
 #include "exphist.bpf.h"
 #include "filter.bpf.h"
 #include "meta.h"
+#include "probe.bpf.h"
 #include "table.bpf.h"
 #include "tags.h"
-
-/* One entry. Written by the loader, read by the exporter. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct otel_meta);
-} meta SEC(".maps") OTEL_TAG("meta");
-
-/* As many entries as the object has programs. Written and read by the loader. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, OTEL_PROGRAMS_MAX);
-	__type(key, __u32);
-	__type(value, struct otel_program);
-} programs SEC(".maps") OTEL_TAG("programs");
 
 #endif

@@ -181,13 +181,45 @@
 
 /**
  * OTEL_OPTION - make a const volatile variable an option of the probe
- * @range: "MIN..MAX", decimal integers
+ * @range: "MIN..MAX", decimal integers; of a char array the length of the text
  * @unit:  unit or ""
  * @help:  one sentence
  *
  * otelbpf load --set PROBE.VARIABLE=VALUE; listed by otelbpf options.
  */
 #define OTEL_OPTION(range, unit, help) OTEL_TAG("option|" range "|" unit "|" help)
+
+/**
+ * OTEL_INTERFACES - the option that says which network interfaces XDP and tc programs are
+ * attached to
+ *
+ * On a const volatile char array that is an OTEL_OPTION(), too, whose range is then the
+ * length of the text. Names with * ? [ ] as in a shell, separated by commas; a name behind
+ * a '!' is left out. "eth*,veth-a,!eth9", or "!lo" for all but one.
+ */
+#define OTEL_INTERFACES OTEL_TAG("interfaces")
+
+/**
+ * OTEL_XDP_MODE - the option that says how XDP programs are attached
+ *
+ * A char array like OTEL_INTERFACES: "auto", "native", "generic", or "none" for not at
+ * all, so that a program OTEL_TC(ingress_without_xdp) takes its place.
+ */
+#define OTEL_XDP_MODE OTEL_TAG("xdp_mode")
+
+/**
+ * OTEL_TC - which packets of an interface a SEC("tc") program gets; before the program
+ * @direction: a bare word: ingress, egress, or ingress_without_xdp: on those interfaces
+ *             only that could not get the XDP programs of the same object
+ */
+#define OTEL_TC(direction) OTEL_TAG("tc|" #direction)
+
+/**
+ * OTEL_HOME_NETNS - a const volatile __u32 that the loader sets to its network namespace
+ *
+ * The inode of /proc/self/ns/net. An ifindex means something in one namespace only.
+ */
+#define OTEL_HOME_NETNS OTEL_TAG("home_netns")
 
 /**
  * OTEL_FILTER_SET - a set of small numbers as a filter that changes at run time

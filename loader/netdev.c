@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "netdev.h"
+
+#include <bpf/bpf.h>
+#include <ctype.h>
+#include <errno.h>
+#include <fnmatch.h>
+#include <net/if.h>
+#include <net/if_arp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "hook.h"
+#include "netns.h"
+#include "path.h"
+#include "pins.h"
+#include "tc.h"
+#include "tree.h"
+#include "xdp.h"
+
+static const char *const ways[NETDEV_WAYS] = {
+	[NETDEV_NATIVE] = "native",
+	[NETDEV_GENERIC] = "generic",
+	[NETDEV_DISPATCHER_NATIVE] = "dispatcher-native",
+	[NETDEV_DISPATCHER_GENERIC] = "dispatcher-generic",
+	[NETDEV_TCX] = "tcx",
+	[NETDEV_CLSACT_INGRESS] = "clsact-ingress",
+	[NETDEV_CLSACT_EGRESS] = "clsact-egress",
+};
+
+/* --- names ---------------------------------------------------------------------- */
+
+int netdev__check_patterns(const char *patterns)
+{
+	size_t len = strlen(patterns);
+
+	if (!len || patterns[0] == ',' || patterns[len - 1] == ',' || strstr(patterns, ",,"))
+		return -EINVAL;
+	for (const char *c = patterns; *c; c++)
+		if (!isgraph((unsigned char)*c) || *c == '/')
+			return -EINVAL;
+	return 0;
+}
+
+bool netdev__matches(const char *patterns, const char *name)
+{
+	bool matches = false, only_exceptions = true;
+	char pattern[64];
+
+	for (const char *at = patterns; *at;) {
+		size_t len = strcspn(at, ",");
+		bool exception = *at == '!';
+
+		snprintf(pattern, sizeof(pattern), "%.*s", (int)(len - exception), at + exception);
+		if (!fnmatch(pattern, name, 0)) {
+			if (exception)
+				return false;
+			matches = true;
+		}
+		only_exceptions &= exception;
+		at += len + (at[len] == ',');
+	}
+	return matches || only_exceptions;
+}
+
+static const char *patterns_of(const char *section)
+{
+	return strrchr(section, '/') + 1;
+}
+
+/* The programs read Ethernet headers; a tunnel's packets have none. */
+static bool has_ethernet(const char *name)
+{
+	_cleanup_fd_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq request = {};
+
+	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", name);
+	if (fd < 0 || ioctl(fd, SIOCGIFHWADDR, &request))
+		return false;
+	return request.ifr_hwaddr.sa_family == ARPHRD_ETHER ||
+	       request.ifr_hwaddr.sa_family == ARPHRD_LOOPBACK;
+}
+
+/* --- what is remembered --------------------------------------------------------- */
+
+struct pin {
+	unsigned int index;
+	enum netdev_way way;
+	unsigned long netns; /* 0: a link */
+	size_t prog;	     /* length of the program's name */
+};
+
+static void print_pin(const struct netdev *netdev, enum netdev_way way, bool is_link,
+		      char text[NAME_MAX])
+{
+	int len = snprintf(text, NAME_MAX, "%s_if%u_%s", netdev->prog, netdev->index, ways[way]);
+
+	if (!is_link && len < NAME_MAX)
+		snprintf(text + len, NAME_MAX - len, "_ns%lu", netns__inode());
+}
+
+static bool parse_pin(const char *name, struct pin *pin)
+{
+	char way[32];
+	const char *at = NULL;
+	int n;
+
+	*pin = (struct pin){};
+	for (const char *next = name; (next = strstr(next, "_if")); next++)
+		at = next;
+	if (!at)
+		return false;
+	n = sscanf(at, "_if%u_%31[a-z-]_ns%lu", &pin->index, way, &pin->netns);
+	if (n < 2)
+		return false;
+	for (pin->way = 0; pin->way < NETDEV_WAYS; pin->way++)
+		if (!strcmp(ways[pin->way], way))
+			break;
+	pin->prog = at - name;
+	return pin->way < NETDEV_WAYS;
+}
+
+int netdev__remember(const struct netdev *netdev, enum netdev_way way, int prog)
+{
+	char name[NAME_MAX];
+
+	print_pin(netdev, way, false, name);
+	return tree__pin(prog, "%s/link/%s", netdev->dir, name);
+}
+
+void netdev__forget(const struct netdev *netdev, enum netdev_way way)
+{
+	char name[NAME_MAX], path[PATH_MAX];
+
+	print_pin(netdev, way, false, name);
+	if (!path__format(path, "%s/link/%s", netdev->dir, name))
+		unlink(path);
+}
+
+bool netdev__undo(int fd, const char *name)
+{
+	struct bpf_prog_info info = {};
+	__u32 len = sizeof(info);
+	struct pin pin;
+	int home;
+
+	if (!parse_pin(name, &pin) || !pin.netns)
+		return false;
+	if (bpf_obj_get_info_by_fd(fd, &info, &len))
+		return true;
+	home = netns__enter(pin.netns);
+	/* A namespace that is gone has taken its interfaces along. */
+	if (home == -ENOENT)
+		xdp__clean_after(pin.index, fd);
+	if (home < 0)
+		return true;
+	switch (pin.way) {
+	case NETDEV_CLSACT_INGRESS:
+	case NETDEV_CLSACT_EGRESS:
+		tc__detach(pin.index, pin.way == NETDEV_CLSACT_EGRESS, info.id);
+		break;
+	case NETDEV_DISPATCHER_NATIVE:
+	case NETDEV_DISPATCHER_GENERIC:
+		xdp__leave(pin.index, pin.way == NETDEV_DISPATCHER_GENERIC, fd);
+		break;
+	default:
+		break;
+	}
+	netns__leave(home);
+	return true;
+}
+
+void netdev__undo_all(const char *dir)
+{
+	_cleanup_names_ char **names = NULL;
+	char path[PATH_MAX];
+
+	if (path__format(path, "%s/link", dir) || pins__list(path, &names) < 0)
+		return;
+	for (char **name = names; name && *name; name++) {
+		_cleanup_fd_ int fd = -1;
+		struct pin pin;
+
+		if (!parse_pin(*name, &pin) || !pin.netns)
+			continue;
+		if (!path__format(path, "%s/link/%s", dir, *name))
+			fd = bpf_obj_get(path);
+		if (fd >= 0)
+			netdev__undo(fd, *name);
+	}
+}
+
+/* --- attaching ------------------------------------------------------------------ */
+
+/* Returns 0 or -errno. */
+static int attach_one(struct netdev *netdev, const struct attachable *prog)
+{
+	char name[NAME_MAX], mode[16];
+	int link, err = 0;
+
+	if (sscanf(prog->section, "xdp/%15[^/]/", mode) == 1)
+		link = xdp__attach(netdev, mode, prog->fd);
+	else
+		link = tc__attach(netdev, !strncmp(prog->section, "tc/egress/", 10), prog->fd);
+	if (link == NETDEV_NO_LINK)
+		return 0;
+	if (link < 0)
+		return link;
+	print_pin(netdev, netdev->way, true, name);
+	err = tree__pin(link, "%s/link/%s", netdev->dir, name);
+	close(link);
+	return err;
+}
+
+static bool is_kind(const struct attachable *prog, const char *kind)
+{
+	return !strncmp(prog->section, kind, strlen(kind));
+}
+
+struct result {
+	int wanted, attached;
+	int err; /* the last one */
+	char name[IF_NAMESIZE];
+};
+
+static void note(struct result *result, struct netdev *netdev, int err)
+{
+	/* It has gone meanwhile: then there is nothing to attach to. */
+	if (err == -ENODEV || err == -ENXIO)
+		return;
+	result->wanted++;
+	result->attached += !err;
+	if (!err)
+		return;
+	result->err = err;
+	snprintf(result->name, sizeof(result->name), "%s", netdev->name);
+}
+
+#define NOT_TRIED 1
+
+/* All programs of one interface; XDP first, since another program may stand in for it. */
+static void attach_interface(struct netdev *netdev, const struct attachable *list, int n,
+			     struct result *result)
+{
+	int ingress = NOT_TRIED;
+
+	for (int i = 0; i < n; i++) {
+		if (!is_kind(&list[i], "xdp/") || is_kind(&list[i], "xdp/none/") ||
+		    !netdev__matches(patterns_of(list[i].section), netdev->name))
+			continue;
+		netdev->prog = list[i].name;
+		ingress = attach_one(netdev, &list[i]);
+	}
+	for (int i = 0; i < n; i++) {
+		bool instead = is_kind(&list[i], "tc/ingress_without_xdp/");
+		int err;
+
+		if (!is_kind(&list[i], "tc/") || (instead && !ingress) ||
+		    !netdev__matches(patterns_of(list[i].section), netdev->name))
+			continue;
+		netdev->prog = list[i].name;
+		err = attach_one(netdev, &list[i]);
+		if (instead)
+			ingress = err;
+		else
+			note(result, netdev, err);
+	}
+	if (ingress != NOT_TRIED)
+		note(result, netdev, ingress);
+}
+
+int netdev__attach(const char *dir, const struct attachable *list, int n, struct failure *failure)
+{
+	struct if_nameindex *interfaces;
+	struct result result = {};
+	bool any = false;
+
+	for (int i = 0; i < n; i++)
+		any |= hook__on_interfaces(list[i].section);
+	if (!any)
+		return 0;
+	interfaces = if_nameindex();
+	if (!interfaces)
+		return failed(failure, EXIT_ATTACH, "cannot list the network interfaces: %s",
+			      failure__reason(errno));
+	for (struct if_nameindex *at = interfaces; at->if_name; at++) {
+		struct netdev netdev = {.index = at->if_index, .dir = dir};
+
+		snprintf(netdev.name, sizeof(netdev.name), "%s", at->if_name);
+		if (has_ethernet(netdev.name))
+			attach_interface(&netdev, list, n, &result);
+	}
+	if_freenameindex(interfaces);
+	if (result.wanted && !result.attached)
+		return failed(failure,
+			      result.err == -EACCES || result.err == -EPERM ? EXIT_PERMISSION
+									    : EXIT_ATTACH,
+			      "cannot attach to the interface %s: %s", result.name,
+			      failure__reason(result.err));
+	if (result.attached < result.wanted)
+		warn("%d of %d attachments to interfaces failed, the last one to %s: %s",
+		     result.wanted - result.attached, result.wanted, result.name,
+		     failure__reason(result.err));
+	return 0;
+}
+
+/* --- telling -------------------------------------------------------------------- */
+
+static int count_matching(const char *patterns)
+{
+	struct if_nameindex *interfaces = if_nameindex();
+	int n = 0;
+
+	for (struct if_nameindex *at = interfaces; at && at->if_name; at++)
+		n += netdev__matches(patterns, at->if_name);
+	if_freenameindex(interfaces);
+	return n;
+}
+
+int netdev__describe(const char *dir, const char *prog, const char *section, char *text,
+		     size_t size)
+{
+	_cleanup_names_ char **names = NULL;
+	char path[PATH_MAX], interface[IF_NAMESIZE];
+	int n = 0, len;
+
+	if (path__format(path, "%s/link", dir) || pins__list(path, &names) < 0)
+		return 0;
+	for (char **name = names; name && *name; name++) {
+		struct pin pin;
+
+		n += parse_pin(*name, &pin) && pin.prog == strlen(prog) &&
+		     !strncmp(*name, prog, pin.prog);
+	}
+	if (!strncmp(section, "tc/ingress_without_xdp/", 23))
+		len = snprintf(text, size, "%d interfaces", n);
+	else
+		len = snprintf(text, size, "%d of %d interfaces", n,
+			       count_matching(patterns_of(section)));
+	for (char **name = names; name && *name && len < (int)size; name++) {
+		struct pin pin;
+
+		if (!parse_pin(*name, &pin) || pin.prog != strlen(prog) ||
+		    strncmp(*name, prog, pin.prog))
+			continue;
+		if (!if_indextoname(pin.index, interface))
+			snprintf(interface, sizeof(interface), "if%u", pin.index);
+		len += snprintf(text + len, size - len, "%s %s %s", strchr(text, ':') ? "," : ":",
+				interface, ways[pin.way]);
+	}
+	return n;
+}
