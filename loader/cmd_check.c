@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "args.h"
+#include "choice.h"
 #include "cleanup.h"
 #include "fail.h"
 #include "guard.h"
@@ -44,6 +45,8 @@ static int try_load(const struct target *target, int only, struct failure *failu
 		bpf_object__for_each_program (prog, object.obj)
 			if (only >= 0)
 				bpf_program__set_autoload(prog, i++ == only);
+		if (only < 0)
+			choice__make(&object, NULL, NULL);
 		log__reset();
 		err = bpf_object__load(object.obj);
 		if (err)
@@ -58,7 +61,9 @@ static int check_program(const struct trial *trial, const struct object *object,
 			 bool all_load, struct json_object *item)
 {
 	struct bpf_program *prog = nth_program(object, n);
-	bool optional = bpf_program__section_name(prog)[0] == '?';
+	bool optional = bpf_program__section_name(prog)[0] == '?', chosen;
+	int rank;
+	const char *measurement = choice__of(object, prog, &rank);
 	struct failure failure = {};
 	char section[OTEL_SECTION_MAX];
 	int code;
@@ -68,6 +73,10 @@ static int check_program(const struct trial *trial, const struct object *object,
 
 	if (!code && !all_load && trial->can_load)
 		code = try_load(trial->target, n, &failure);
+	chosen = !measurement || bpf_program__autoload(prog);
+	if (measurement)
+		report__text(item, "measurement", measurement);
+	report__bool(item, "chosen", chosen);
 	report__text(item, "program", bpf_program__name(prog));
 	report__text(item, "hook", section);
 	report__bool(item, "optional", optional);
@@ -75,6 +84,11 @@ static int check_program(const struct trial *trial, const struct object *object,
 	report__bool(item, "tried", trial->can_load);
 	report__text(item, "why", code ? failure.line : NULL);
 	return optional ? 0 : code;
+}
+
+static void note_lost(const char *measurement, void *arg)
+{
+	report__text(report__item(arg), "measurement", measurement);
 }
 
 static int check_one(void *arg, struct json_object *result)
@@ -102,6 +116,7 @@ static int check_one(void *arg, struct json_object *result)
 	all_load = trial->can_load && !try_load(trial->target, -1, &failure);
 	list = report__list(result, "programs");
 	n = object__programs(&object);
+	choice__make(&object, note_lost, report__list(result, "lost"));
 	for (int i = 0; i < n; i++) {
 		code = check_program(trial, &object, i, all_load, report__item(list));
 		first = first ? first : code;
@@ -171,9 +186,16 @@ static void print_one(struct json_object *probe)
 
 		if (report__get_bool(item, "ok") && !report__get_bool(item, "tried"))
 			why = "the hook is there; not tried to load";
+		if (report__has(item, "measurement") && report__get_bool(item, "ok"))
+			why = report__get_bool(item, "chosen") ? "chosen" : "not needed";
 		print_verdict(report__get_bool(item, "ok"), !report__get_bool(item, "optional"));
 		printf(" %-20s %-30s%s%s\n", report__get_text(item, "program"),
 		       report__get_text(item, "hook"), why[0] ? " " : "", why);
+	}
+	for (size_t i = 0; (item = report__nth(probe, "lost", i)); i++) {
+		print_verdict(false, false);
+		printf(" %-20s not measured: this kernel has no hook for it\n",
+		       report__get_text(item, "measurement"));
 	}
 	if (report__has(probe, "error")) {
 		print_verdict(false, true);

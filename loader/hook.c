@@ -89,6 +89,13 @@ static int tracepoint_in_btf(const struct hook *hook, const char *target, struct
 	return failed(failure, EXIT_KERNEL, "this kernel has no tracepoint '%s'", target);
 }
 
+static int iterator_in_btf(const struct hook *hook, const char *target, struct failure *failure)
+{
+	if (find_btf(hook, target) >= 0)
+		return 0;
+	return failed(failure, EXIT_KERNEL, "this kernel has no iterator '%s'", target);
+}
+
 static int load_nothing(enum bpf_prog_type type, struct bpf_prog_load_opts *opts)
 {
 	const struct bpf_insn nothing[] = {
@@ -337,6 +344,17 @@ static int attach_sampling(const char *target, int prog, int cpu)
 	return link_perf_event(event, prog);
 }
 
+/* --- iterators: a link whose pin runs the program when it is read ------------ */
+
+static int attach_iterator(const struct hook *hook, const char *target, int prog)
+{
+	int link = bpf_link_create(prog, 0, BPF_TRACE_ITER, NULL);
+
+	(void)hook;
+	(void)target;
+	return link < 0 ? -errno : link;
+}
+
 /* --- the table --------------------------------------------------------------- */
 
 #define TYPEDEF "btf_trace_"
@@ -353,7 +371,7 @@ static const struct hook hooks[] = {
 	{"kprobe/", kprobe_works, attach_kprobe, NULL, NULL, NULL, 0, 0, false},
 	{"kretprobe/", kprobe_works, attach_kprobe, NULL, NULL, NULL, 0, 0, true},
 	{"perf_event/", sampling_works, NULL, attach_sampling, NULL, NULL, 0, 0, false},
-	{"iter/", NULL, NULL, NULL, NULL, NULL, 0, 0, false},
+	{"iter/", iterator_in_btf, attach_iterator, NULL, NULL, "bpf_iter_", BTF_KIND_FUNC, 0, false},
 };
 /* clang-format on */
 

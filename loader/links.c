@@ -115,6 +115,11 @@ int links__attach(const char *dir, const struct attachable *list, int n, struct 
 	for (int i = 0; i < attached; i++)
 		if (places[i].fd >= 0)
 			close(places[i].fd);
+	/* When the other programs run: what comes from now on they see. */
+	err = code ? 0 : pins__run_iterators(dir);
+	if (err)
+		code = failed(failure, EXIT_ATTACH, "cannot run the iterators below %s: %s", dir,
+			      failure__reason(err));
 	if (code)
 		links__drop(links__release(dir));
 	return code;

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "current.h"
 #include "filter.h"
 #include "filter_processes.h"
 #include "filter_value.h"
@@ -333,6 +334,7 @@ int stage__commit(struct stage *stage, struct failure *failure)
 	struct attachable list[OTEL_PROGRAMS_MAX];
 	int n = list_programs(stage, list);
 	struct otel_meta meta = {};
+	struct current current = {};
 	struct filter filter;
 	int code = 0, err;
 
@@ -353,6 +355,8 @@ int stage__commit(struct stage *stage, struct failure *failure)
 		filter__close(&filter);
 		return code;
 	}
+	if (stage->keeps)
+		current__find(&current, stage->dir);
 	if (stage->has_old) {
 		held = links__hold(list, n);
 		old_links = links__release(stage->old.dir);
@@ -361,6 +365,8 @@ int stage__commit(struct stage *stage, struct failure *failure)
 				      strerror(errno));
 	}
 	links__drop(old_links);
+	current__clear(&current);
+	current__close(&current);
 	if (!code && filter.vars)
 		__atomic_add_fetch(&filter.vars->epoch, 1, __ATOMIC_SEQ_CST);
 	if (!code && !stays_paused)
