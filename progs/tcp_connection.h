@@ -84,7 +84,7 @@ static __noinline int conn__key(const struct conn *conn, struct sock *sk, struct
 	}
 	/* Not skc_num: a closed socket has given that back. */
 	if (local_port)
-		key->local_port = bpf_ntohs(((struct inet_sock *)sk)->inet_sport);
+		key->local_port = bpf_ntohs(BPF_CORE_READ((struct inet_sock *)sk, inet_sport));
 	if (per_netns)
 		key->netns = sk->__sk_common.skc_net.net->ns.inum;
 	return 0;

@@ -64,11 +64,11 @@ struct tcp_connections {
 
 /*
  * Written when a connection is established and when it is closed. Read and evicted by the
- * exporter. Memory is taken as entries come, since a value is 6 KiB on each CPU.
+ * exporter. One value for all CPUs: it is 6 KiB, the adds are atomic anyway, and these events
+ * are far fewer than packets.
  */
 struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1024);
 	__type(key, struct conn_key);
 	__type(value, struct tcp_connections);
