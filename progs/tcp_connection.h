@@ -66,8 +66,6 @@ struct {
 	__type(value, struct conn);
 } conns SEC(".maps");
 
-#define otel_add(member, n) __sync_fetch_and_add(&(member), n)
-
 /* What the table's key says of a socket. */
 static __noinline int conn__key(const struct conn *conn, struct sock *sk, struct conn_key *key)
 {
