@@ -53,9 +53,12 @@ static __noinline int dns__name(struct __sk_buff *skb, __u32 at, char name[DNS_N
 
 	if (!name || !left)
 		return 0;
-	if (left > DNS_NAME_LEN)
-		left = DNS_NAME_LEN;
-	if (bpf_skb_load_bytes(skb, at, wire, left))
+	left--; /* at least 0, then at least 1 again: 6.1 knows no other way that it is not 0 */
+	if (left >= DNS_NAME_LEN)
+		left = DNS_NAME_LEN - 1;
+	barrier_var(left);
+	left &= 63;
+	if (left >= DNS_NAME_LEN || bpf_skb_load_bytes(skb, at, wire, left + 1))
 		return 0;
 	for (__u32 i = 0; i < DNS_NAME_LEN; i++) {
 		__u8 c = wire[i];

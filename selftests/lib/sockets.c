@@ -38,6 +38,37 @@ static void loopback_up(void)
 	close(fd);
 }
 
+/* How many of this namespace's TCP sockets are on their way to be closed. */
+static int closing(const char *path)
+{
+	FILE *file = fopen(path, "re");
+	char line[512];
+	int n = 0;
+
+	if (!file)
+		return 0; /* no IPv6 */
+	while (fgets(line, sizeof(line), file)) {
+		unsigned int state;
+
+		/* FIN_WAIT1, FIN_WAIT2, LAST_ACK, CLOSING. TIME_WAIT is no socket any more. */
+		if (sscanf(line, " %*d: %*[^ ] %*[^ ] %x", &state) == 1)
+			n += state == 4 || state == 5 || state == 9 || state == 11;
+	}
+	fclose(file);
+	return n;
+}
+
+/* A socket goes on after close(), and would be cut off with its namespace. */
+static void wait_closed(void)
+{
+	for (int tries = 0;
+	     closing("/proc/thread-self/net/tcp") + closing("/proc/thread-self/net/tcp6");
+	     tries++) {
+		ASSERT_LT(tries, 10000);
+		usleep(1000);
+	}
+}
+
 void place__start(struct place *place, struct live *live, const char *name,
 		  void (*fn)(void *ctx, int gate), void *ctx)
 {
@@ -54,6 +85,7 @@ void place__start(struct place *place, struct live *live, const char *name,
 		ASSERT_EQ(unshare(CLONE_NEWNET), 0);
 		loopback_up();
 		fn(ctx, gates[1]);
+		wait_closed();
 		fflush(NULL);
 		_exit(0);
 	}

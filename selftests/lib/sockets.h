@@ -29,7 +29,8 @@ struct place {
  * @name:  of the cgroup below the test's; made if need be
  * @fn:    gets @ctx, and its end of the gate; ASSERT_*() in it ends the process with 1
  *
- * The loopback interface is up there.
+ * The loopback interface is up there. The process ends when the TCP sockets that the function
+ * closed are gone.
  */
 void place__start(struct place *place, struct live *live, const char *name,
 		  void (*fn)(void *ctx, int gate), void *ctx);
