@@ -61,9 +61,10 @@ static int check_program(const struct trial *trial, const struct object *object,
 			 bool all_load, struct json_object *item)
 {
 	struct bpf_program *prog = nth_program(object, n);
-	bool optional = bpf_program__section_name(prog)[0] == '?', chosen;
+	bool chosen = bpf_program__autoload(prog); /* or its section has a '?' */
 	int rank;
 	const char *measurement = choice__of(object, prog, &rank);
+	bool optional = !chosen;
 	struct failure failure = {};
 	char section[OTEL_SECTION_MAX];
 	int code;
@@ -73,7 +74,6 @@ static int check_program(const struct trial *trial, const struct object *object,
 
 	if (!code && !all_load && trial->can_load)
 		code = try_load(trial->target, n, &failure);
-	chosen = !measurement || bpf_program__autoload(prog);
 	if (measurement)
 		report__text(item, "measurement", measurement);
 	report__bool(item, "chosen", chosen);
@@ -187,7 +187,7 @@ static void print_one(struct json_object *probe)
 		if (report__get_bool(item, "ok") && !report__get_bool(item, "tried"))
 			why = "the hook is there; not tried to load";
 		if (report__has(item, "measurement") && report__get_bool(item, "ok"))
-			why = report__get_bool(item, "chosen") ? "chosen" : "not needed";
+			why = report__get_bool(item, "chosen") ? "chosen" : "not needed: another is chosen";
 		print_verdict(report__get_bool(item, "ok"), !report__get_bool(item, "optional"));
 		printf(" %-20s %-30s%s%s\n", report__get_text(item, "program"),
 		       report__get_text(item, "hook"), why[0] ? " " : "", why);

@@ -8,6 +8,7 @@
  *   tcp_receive_reset      RST came
  *   tcp_send_reset         RST is sent
  *   tcp_probe              a segment came in: does it close the peer's window?
+ *   connect4, connect6     (tcp_connect.h) it failed for want of a route
  *   task_file              the iterator: takes in the sockets that were there before, and
  *                          counts what open connections have moved since
  *
@@ -20,7 +21,7 @@
 #include <bpf/bpf_endian.h>
 #include <otelbpf/otel.bpf.h>
 
-#include "tcp_connection.h"
+#include "tcp_connect.h"
 
 char LICENSE[] SEC("license") = "GPL";
 

@@ -274,6 +274,58 @@ TEST_TIMEOUT(failures_say_why, 60)
 	live__must("unload");
 }
 
+/* There is the loopback interface and no other. */
+static void unroutable(void *ctx, int gate)
+{
+	union address v4 = {.v4 = {.sin_family = AF_INET, .sin_port = htons(1)}};
+	union address v6 = {.v6 = {.sin6_family = AF_INET6, .sin6_port = htons(1)}};
+	union address mapped = v6;
+
+	(void)ctx;
+	(void)gate;
+	v4.v4.sin_addr.s_addr = htonl(0xc0000201); /* 192.0.2.1 */
+	v6.v6.sin6_addr.s6_addr[0] = 0x20;	   /* 2001:db8:: */
+	v6.v6.sin6_addr.s6_addr[1] = 0x01;
+	v6.v6.sin6_addr.s6_addr[2] = 0x0d;
+	v6.v6.sin6_addr.s6_addr[3] = 0xb8;
+	memset(&mapped.v6.sin6_addr.s6_addr[10], 0xff, 2);
+	memcpy(&mapped.v6.sin6_addr.s6_addr[12], &v4.v4.sin_addr, 4);
+	for (int i = 0; i < FAILURES; i++) {
+		ASSERT_EQ(socket__connect(&v4), -ENETUNREACH);
+		ASSERT_EQ(socket__connect(&v6), -ENETUNREACH);
+		ASSERT_EQ(socket__connect(&mapped), -ENETUNREACH);
+	}
+}
+
+/* A kernel that has a hook for it counts it, and otherwise it is told. */
+TEST_TIMEOUT(want_of_a_route_is_counted_or_told, 60)
+{
+	struct live *live _cleanup_live_ = live__begin();
+	struct json_object *root _cleanup_json_ = NULL;
+	static struct output check, load;
+	char filter[PATH_MAX + 16];
+	bool lost;
+
+	EXPECT_EQ(live__otelbpf(&check, "check", TCP_OBJECT), 0);
+	lost = strstr(check.out, "not measured");
+	live__make_cgroup(live, "");
+	snprintf(filter, sizeof(filter), "cgroup=%s", live->cgroup);
+	ASSERT_EQ(live__otelbpf(&load, "load", TCP_OBJECT, "--filter", filter), 0);
+	EXPECT_EQ(strstr(load.err, "connect without a route") ||
+			  strstr(load.out, "connect without a route"),
+		  lost);
+	place__run(live, "a", unroutable, NULL);
+	root = live__export_file(live);
+	EXPECT_EQ(OF("connection.failures", "a", "error.type", "net_unreachable", "network.type",
+		     "ipv4"),
+		  lost ? 0 : 2 * FAILURES);
+	EXPECT_EQ(OF("connection.failures", "a", "error.type", "net_unreachable", "network.type",
+		     "ipv6"),
+		  lost ? 0 : FAILURES);
+	EXPECT_EQ(OF("connection.failures", "a"), lost ? 0 : 3 * FAILURES);
+	live__must("unload");
+}
+
 /* --- sent again --------------------------------------------------------------------------------
  */
 
