@@ -187,7 +187,8 @@ static void print_one(struct json_object *probe)
 		if (report__get_bool(item, "ok") && !report__get_bool(item, "tried"))
 			why = "the hook is there; not tried to load";
 		if (report__has(item, "measurement") && report__get_bool(item, "ok"))
-			why = report__get_bool(item, "chosen") ? "chosen" : "not needed: another is chosen";
+			why = report__get_bool(item, "chosen") ? "chosen"
+							       : "not needed: another is chosen";
 		print_verdict(report__get_bool(item, "ok"), !report__get_bool(item, "optional"));
 		printf(" %-20s %-30s%s%s\n", report__get_text(item, "program"),
 		       report__get_text(item, "hook"), why[0] ? " " : "", why);
