@@ -563,6 +563,62 @@ TEST_TIMEOUT(full_queues_and_shut_windows, 60)
 	live__must("unload");
 }
 
+/* --- round-trip times ---------------------------------------------------------------------------
+ */
+
+#define ROUNDS 10
+
+/*
+ * A receiver that has nothing to say acknowledges late, after 40 ms, and that is a round trip as
+ * any other to the sender. The handshake's was quick.
+ */
+static void late(void *ctx, int gate)
+{
+	union address address = address__loopback(AF_INET, false);
+	int listener = socket__listen(&address, 1), off = 0, client, server;
+
+	(void)gate;
+	client = socket__connect(&address);
+	server = accept(listener, NULL, NULL);
+	ASSERT_GE(server, 0);
+	for (int i = 0; i < ROUNDS; i++) {
+		ASSERT_EQ(setsockopt(server, IPPROTO_TCP, TCP_QUICKACK, &off, sizeof(off)), 0);
+		socket__send_all(client, 1);
+		while (socket__info(client).tcpi_unacked)
+			usleep(1000);
+	}
+	*(struct tcp_info *)ctx = socket__info(client);
+	close(client);
+	ASSERT_EQ(socket__receive_all(server, ROUNDS + 1), ROUNDS);
+	close(server);
+}
+
+TEST_TIMEOUT(round_trip_times_are_those_of_the_socket, 60)
+{
+	struct live *live _cleanup_live_ = live__begin();
+	struct json_object *root _cleanup_json_ = NULL;
+	struct tcp_info *info = shared(sizeof(*info));
+	struct otlp_point point;
+	double rtt;
+
+	load_tcp(live, NULL);
+	place__run(live, "a", late, info);
+	root = live__export_file(live);
+	rtt = info->tcpi_rtt * 1e-6;
+	EXPECT_GT(rtt, 0.015);
+	/* The FIN's acknowledgement is one more sample, of one eighth. */
+	ASSERT_EQ(otlp_json__find(root, TCP "rtt.duration", &point, ROLE, "client"), 1);
+	EXPECT_EQ(otlp_json__u64(point.point, "count"), 1);
+	EXPECT_GE(otlp_json__f64(point.point, "sum"), rtt * 7 / 8 - 1e-6);
+	EXPECT_LE(otlp_json__f64(point.point, "sum"), rtt * 7 / 8 + 0.05 / 8);
+	ASSERT_EQ(otlp_json__find(root, TCP "rtt.minimum", &point, ROLE, "client"), 1);
+	EXPECT_LE(otlp_json__f64(point.point, "sum"), info->tcpi_min_rtt * 1e-6 + 1e-9);
+	EXPECT_GT(otlp_json__f64(point.point, "sum"), 0);
+	ASSERT_EQ(otlp_json__find(root, TCP "connection.duration", &point, ROLE, "client"), 1);
+	EXPECT_GE(otlp_json__f64(point.point, "sum"), ROUNDS * 0.03);
+	live__must("unload");
+}
+
 /* --- attributes on request ---------------------------------------------------------------------
  */
 
@@ -597,6 +653,62 @@ TEST_TIMEOUT(peers_on_request, 60)
 		     "network.local.port", text),
 		  1);
 	EXPECT_EQ(OF("connection.successes", "a"), 2);
+	live__must("unload");
+}
+
+/* --- Multipath TCP -----------------------------------------------------------------------------
+ */
+
+#ifndef IPPROTO_MPTCP
+#define IPPROTO_MPTCP 262
+#endif
+
+static void multipath(void *ctx, int gate)
+{
+	union address address = address__loopback(AF_INET, false);
+	socklen_t len = address__len(&address);
+	int listener, client, server;
+
+	(void)gate;
+	listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_MPTCP);
+	client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_MPTCP);
+	if (listener < 0 || client < 0)
+		return;
+	ASSERT_EQ(bind(listener, &address.any, len), 0);
+	ASSERT_EQ(listen(listener, 1), 0);
+	ASSERT_EQ(getsockname(listener, &address.any, &len), 0);
+	ASSERT_EQ(connect(client, &address.any, len), 0);
+	server = accept(listener, NULL, NULL);
+	ASSERT_GE(server, 0);
+	socket__send_all(client, REQUEST);
+	ASSERT_EQ(socket__receive_all(server, REQUEST), REQUEST);
+	close(client);
+	ASSERT_EQ(socket__receive_all(server, 1), 0);
+	close(server);
+	close(listener);
+	*(bool *)ctx = true;
+}
+
+TEST_TIMEOUT(multipath_counts_as_its_subflows, 60)
+{
+	struct live *live _cleanup_live_ = live__begin();
+	struct json_object *root _cleanup_json_ = NULL;
+	bool *done = shared(sizeof(*done));
+
+	load_tcp(live, NULL);
+	place__run(live, "a", multipath, done);
+	if (!*done)
+		SKIP("this kernel has no Multipath TCP");
+	root = live__export_file(live);
+	for (int i = 0; i < 2; i++) {
+		const char *role = i ? "server" : "client";
+
+		EXPECT_EQ(OF("connection.successes", "a", ROLE, role), 1);
+		EXPECT_EQ(OF("io", "a", ROLE, role, "network.io.direction",
+			     i ? "receive" : "transmit"),
+			  REQUEST);
+	}
+	EXPECT_EQ(otlp_json__total(root, "otelbpf.losses"), 0);
 	live__must("unload");
 }
 
