@@ -607,6 +607,61 @@ static void round_trip_times_are_those_of_the_socket(struct live *live)
 	EXPECT_GE(otlp_json__f64(point.point, "sum"), ROUNDS * 0.03);
 }
 
+/* --- whose connections -------------------------------------------------------------------------
+ */
+
+#define OWN 5
+
+/* The listening socket is there before the probe: the iterator finds out whose it is. */
+static void owner(void *ctx, int gate)
+{
+	union address address = address__loopback(AF_INET, false);
+	int listener = socket__listen(&address, 10);
+
+	(void)ctx;
+	gate__pass(gate);
+	gate__await(gate);
+	for (int i = 0; i < OWN; i++)
+		exchange(&address, listener, 1000, 1);
+	/* What connects from elsewhere is another's; that it comes to us is ours. */
+	if (!fork()) {
+		int fd = socket__connect(&address);
+
+		ASSERT_GE(fd, 0);
+		close(fd);
+		_exit(0);
+	}
+	close(accept(listener, NULL, NULL));
+	ASSERT_GT(wait(NULL), 0);
+}
+
+TEST_TIMEOUT(filters_judge_the_owner_not_who_runs, 60)
+{
+	struct live *live _cleanup_live_ = live__begin();
+	struct json_object *root _cleanup_json_ = NULL;
+	char cgroup[PATH_MAX + 16], pid[32];
+	struct place place, other;
+
+	live__make_cgroup(live, "");
+	place__start(&place, live, "a", owner, NULL);
+	place__start(&other, live, "a", owner, NULL);
+	gate__await(place.gate);
+	gate__await(other.gate);
+	snprintf(cgroup, sizeof(cgroup), "cgroup=%s", live->cgroup);
+	snprintf(pid, sizeof(pid), "pid=%d", place.pid);
+	live__must("load", TCP_OBJECT, "--filter", cgroup, "--filter", pid);
+	gate__pass(place.gate);
+	gate__pass(other.gate);
+	place__wait(&place);
+	place__wait(&other);
+	root = live__export_file(live);
+	EXPECT_EQ(OF("connection.successes", "a", ROLE, "client"), OWN);
+	EXPECT_EQ(OF("connection.successes", "a", ROLE, "server"), OWN + 1);
+	EXPECT_EQ(OF("connection.closed", "a"), 2 * OWN + 1);
+	EXPECT_EQ(OF("io", "a", ROLE, "server", "network.io.direction", "receive"), OWN * 1000);
+	live__must("unload");
+}
+
 /* --- attributes on request ---------------------------------------------------------------------
  */
 

@@ -85,6 +85,7 @@ static __noinline int otel_cgroup__remember_skb(__u64 id, struct __sk_buff *skb)
 	struct bpf_sock *socket = skb->sk;
 	__u32 zero = 0;
 	__u64 *number = bpf_map_lookup_elem(&cgroup_socket, &zero);
+	struct kernfs_node *kn;
 	struct sock *sk;
 
 	if (!socket || !number)
@@ -92,7 +93,9 @@ static __noinline int otel_cgroup__remember_skb(__u64 id, struct __sk_buff *skb)
 	*(volatile __u64 *)number = (__u64)socket;
 	barrier();
 	sk = (void *)*(volatile __u64 *)number;
-	return otel_cgroup__remember(id, BPF_CORE_READ(sk, sk_cgrp_data.cgroup, kn));
+	kn = BPF_CORE_READ(sk, sk_cgrp_data.cgroup, kn);
+	/* Another program may have come in between and left its own socket there. */
+	return kn && BPF_CORE_READ(kn, id) == id ? otel_cgroup__remember(id, kn) : 0;
 }
 
 #endif
