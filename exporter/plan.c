@@ -157,6 +157,14 @@ static int compile_key_member(struct compiler *c, const struct btf_type *type, _
 		struct plan_attr *attr = &plan->attrs[plan->n_attrs];
 		int err;
 
+		if (!strcmp(tag->word, "unset")) {
+			if (tag->args || !tagged__find(c->tagged, id, i, "attr"))
+				return bad(
+					c,
+					"member %s, tag \"%s\": it stands beside attr, by itself",
+					name, tag->text);
+			continue;
+		}
 		if (!is_resource && strcmp(tag->word, "attr"))
 			return bad(c, "member %s, tag \"%s\": a key takes attr and resource", name,
 				   tag->text);
@@ -188,6 +196,7 @@ static int compile_key_member(struct compiler *c, const struct btf_type *type, _
 			if (!strcmp(plan->attrs[j].name, attr->name))
 				return bad(c, "member %s, tag \"%s\": attribute %s is there twice",
 					   name, tag->text, attr->name);
+		attr->unset = tagged__find(c->tagged, id, i, "unset");
 		plan->n_attrs++;
 	}
 	return 0;

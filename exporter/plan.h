@@ -29,6 +29,7 @@ struct bpf_map_info;
  * @decoder: turns them into a value
  * @ctx:     what the decoder needs
  * @key:     the name as an encoded KeyValue.key field
+ * @unset:   there is no attribute where all bytes are zero
  */
 struct plan_attr {
 	const char *name;
@@ -37,6 +38,7 @@ struct plan_attr {
 	const struct decoder *decoder;
 	struct decoder_ctx ctx;
 	struct pb key;
+	bool unset;
 };
 
 enum instrument_kind {

@@ -502,6 +502,20 @@ static int list_maps(const char *pin_dir, const char *probe, char **dir, char **
 	return n;
 }
 
+/* What a probe counts only when it is asked to. */
+static void run_iterators(struct tables *tables, const char *probe)
+{
+	char dir[PATH_MAX];
+	int err;
+
+	if (snprintf(dir, sizeof(dir), "%s/%s", tables->pin_dir, probe) >= (int)sizeof(dir))
+		return;
+	err = pins__run_iterators(dir);
+	if (err)
+		warn("probe %s: an iterator cannot be run, so what it counts is late: %s", probe,
+		     strerror(-err));
+}
+
 static int read_probe(struct tables *tables, struct resources *resources, struct metrics *metrics,
 		      const char *probe)
 {
@@ -534,6 +548,7 @@ static int read_probe(struct tables *tables, struct resources *resources, struct
 	result = maps ? 0 : -ENOMEM;
 	if (result)
 		goto out;
+	run_iterators(tables, probe);
 	start = start_of(dir, meta_fd, &meta);
 	if (meta.abi && meta.abi != OTEL_ABI_VERSION) {
 		warn("probe %s was loaded by another version of otelbpf: load it again with this "

@@ -3,8 +3,10 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/magic.h>
 #include <otelbpf/meta.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -111,4 +113,33 @@ void pins__free_names(char **names)
 	for (char **name = names; name && *name; name++)
 		free(*name);
 	free(names);
+}
+
+int pins__run_iterators(const char *dir)
+{
+	char path[PATH_MAX], **names = NULL, buffer[4096];
+	int n, first = 0;
+
+	n = snprintf(path, sizeof(path), "%s/link", dir) < (int)sizeof(path)
+		    ? pins__list(path, &names)
+		    : -ENAMETOOLONG;
+	for (int i = 0; i < n; i++) {
+		ssize_t len = -1;
+		int fd = -1;
+
+		if (snprintf(path, sizeof(path), "%s/link/%s", dir, names[i]) < (int)sizeof(path))
+			fd = open(path, O_RDONLY | O_CLOEXEC);
+		/* EIO: a link of another kind. */
+		if (fd < 0 && errno != EIO && errno != ENOENT && !first)
+			first = -errno;
+		while (fd >= 0 && ((len = read(fd, buffer, sizeof(buffer))) > 0 ||
+				   (len < 0 && (errno == EAGAIN || errno == EINTR))))
+			;
+		if (fd >= 0 && len < 0 && !first)
+			first = -errno;
+		if (fd >= 0)
+			close(fd);
+	}
+	pins__free_names(names);
+	return n < 0 ? n : first;
 }

@@ -41,6 +41,16 @@ int pins__probes(const char *dir, char ***names);
 
 /** pins__list - the same for the files of a directory such as PROBE/map */
 int pins__list(const char *dir, char ***names);
+/**
+ * pins__run_iterators - run the iterator programs among a probe's pinned links
+ * @dir: the probe's directory
+ *
+ * Reading the pin of an iterator's link runs its program over all there is. What the program
+ * prints is dropped; pins of other links cannot be read.
+ *
+ * Return: 0, or -errno of the first that failed.
+ */
+int pins__run_iterators(const char *dir);
 void pins__free_names(char **names);
 
 #endif

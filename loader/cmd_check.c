@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "args.h"
+#include "choice.h"
 #include "cleanup.h"
 #include "fail.h"
 #include "guard.h"
@@ -47,6 +48,8 @@ static int try_load(const struct target *target, int only, int *extensions, stru
 		bpf_object__for_each_program (prog, object.obj)
 			if (only >= 0)
 				bpf_program__set_autoload(prog, i++ == only);
+		if (only < 0)
+			choice__make(&object, NULL, NULL);
 		log__reset();
 		err = bpf_object__load(object.obj);
 		if (err)
@@ -80,7 +83,10 @@ static int check_program(const struct trial *trial, const struct object *object,
 			 bool all_load, struct json_object *item)
 {
 	struct bpf_program *prog = nth_program(object, n);
-	bool optional = bpf_program__section_name(prog)[0] == '?';
+	bool chosen = bpf_program__autoload(prog); /* or its section has a '?' */
+	int rank;
+	const char *measurement = choice__of(object, prog, &rank);
+	bool optional = !chosen;
 	struct failure failure = {};
 	char section[OTEL_SECTION_MAX];
 	int code;
@@ -90,6 +96,9 @@ static int check_program(const struct trial *trial, const struct object *object,
 
 	if (!code && !all_load && trial->can_load)
 		code = try_load(trial->target, n, NULL, &failure);
+	if (measurement)
+		report__text(item, "measurement", measurement);
+	report__bool(item, "chosen", chosen);
 	report__text(item, "program", bpf_program__name(prog));
 	report__text(item, "hook", section);
 	report__bool(item, "optional", optional);
@@ -99,6 +108,11 @@ static int check_program(const struct trial *trial, const struct object *object,
 	if (!code && all_load)
 		add_way(trial, section, item);
 	return optional ? 0 : code;
+}
+
+static void note_lost(const char *measurement, void *arg)
+{
+	report__text(report__item(arg), "measurement", measurement);
 }
 
 static int check_one(void *arg, struct json_object *result)
@@ -126,6 +140,7 @@ static int check_one(void *arg, struct json_object *result)
 	all_load = trial->can_load && !try_load(trial->target, -1, &trial->extensions, &failure);
 	list = report__list(result, "programs");
 	n = object__programs(&object);
+	choice__make(&object, note_lost, report__list(result, "lost"));
 	for (int i = 0; i < n; i++) {
 		code = check_program(trial, &object, i, all_load, report__item(list));
 		first = first ? first : code;
@@ -193,13 +208,21 @@ static void print_one(struct json_object *probe)
 	for (size_t i = 0; (item = report__nth(probe, "programs", i)); i++) {
 		const char *why = report__get_text(item, "why");
 
-		if (report__get_bool(item, "ok") && !report__get_bool(item, "tried"))
+		if (report__has(item, "measurement") && report__get_bool(item, "ok"))
+			why = report__get_bool(item, "chosen") ? "chosen"
+							       : "not needed: another is chosen";
+		else if (report__get_bool(item, "ok") && !report__get_bool(item, "tried"))
 			why = "the hook is there; not tried to load";
 		else if (report__has(item, "way"))
 			why = report__get_text(item, "way");
 		print_verdict(report__get_bool(item, "ok"), !report__get_bool(item, "optional"));
 		printf(" %-20s %-30s%s%s\n", report__get_text(item, "program"),
 		       report__get_text(item, "hook"), why[0] ? " " : "", why);
+	}
+	for (size_t i = 0; (item = report__nth(probe, "lost", i)); i++) {
+		print_verdict(false, false);
+		printf(" %-20s not measured: this kernel has no hook for it\n",
+		       report__get_text(item, "measurement"));
 	}
 	if (report__has(probe, "error")) {
 		print_verdict(false, true);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "args.h"
+#include "choice.h"
 #include "cleanup.h"
 #include "duration.h"
 #include "guard.h"
@@ -81,10 +82,19 @@ static int apply_sets(const struct args *args, struct object *object, struct fai
 	return code;
 }
 
+static void say_lost(const char *measurement, void *arg)
+{
+	const struct object *object = arg;
+
+	inform("%s: this kernel has no hook for '%s', which is not measured: see otelbpf check %s",
+	       object->target->probe, measurement, object->target->probe);
+}
+
 static int check_hooks(const struct object *object, struct failure *failure)
 {
 	struct bpf_program *prog;
 
+	choice__make(object, say_lost, (void *)object);
 	bpf_object__for_each_program (prog, object->obj) {
 		const char *name = bpf_program__section_name(prog);
 		char section[OTEL_SECTION_MAX];

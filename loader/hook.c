@@ -6,6 +6,7 @@
 #include <bpf/libbpf.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/perf_event.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -87,6 +88,13 @@ static int tracepoint_in_btf(const struct hook *hook, const char *target, struct
 	if (find_btf(hook, target) >= 0)
 		return 0;
 	return failed(failure, EXIT_KERNEL, "this kernel has no tracepoint '%s'", target);
+}
+
+static int iterator_in_btf(const struct hook *hook, const char *target, struct failure *failure)
+{
+	if (find_btf(hook, target) >= 0)
+		return 0;
+	return failed(failure, EXIT_KERNEL, "this kernel has no iterator '%s'", target);
 }
 
 static int load_nothing(enum bpf_prog_type type, struct bpf_prog_load_opts *opts)
@@ -387,6 +395,47 @@ static int tc_works(const struct hook *hook, const char *target, struct failure 
 	return interface_works(BPF_PROG_TYPE_SCHED_CLS, failure);
 }
 
+/* --- iterators: a link whose pin runs the program when it is read ------------ */
+
+static int attach_iterator(const struct hook *hook, const char *target, int prog)
+{
+	int link = bpf_link_create(prog, 0, BPF_TRACE_ITER, NULL);
+
+	(void)hook;
+	(void)target;
+	return link < 0 ? -errno : link;
+}
+
+/* --- cgroup_skb: packets of all sockets, at the root of the hierarchy -------- */
+
+static int cgroups_mounted(const struct hook *hook, const char *target, struct failure *failure)
+{
+	char root[PATH_MAX];
+
+	(void)hook;
+	(void)target;
+	if (!path__mounted("cgroup2", root))
+		return 0;
+	return failed(failure, EXIT_KERNEL,
+		      "cgroup v2 is not mounted: mount -t cgroup2 cgroup2 /sys/fs/cgroup");
+}
+
+static int attach_root_cgroup(const struct hook *hook, const char *target, int prog)
+{
+	_cleanup_fd_ int cgroup = -1;
+	char root[PATH_MAX];
+	int link, err = path__mounted("cgroup2", root);
+
+	(void)target;
+	if (err)
+		return err;
+	cgroup = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (cgroup < 0)
+		return -errno;
+	link = bpf_link_create(prog, cgroup, hook->type, NULL);
+	return link < 0 ? -errno : link;
+}
+
 /* --- the table --------------------------------------------------------------- */
 
 #define TYPEDEF "btf_trace_"
@@ -403,7 +452,9 @@ static const struct hook hooks[] = {
 	{"kprobe/", kprobe_works, attach_kprobe, NULL, NULL, NULL, 0, 0, false},
 	{"kretprobe/", kprobe_works, attach_kprobe, NULL, NULL, NULL, 0, 0, true},
 	{"perf_event/", sampling_works, NULL, attach_sampling, NULL, NULL, 0, 0, false},
-	{"iter/", NULL, NULL, NULL, NULL, NULL, 0, 0, false},
+	{"cgroup_skb/egress", cgroups_mounted, attach_root_cgroup, NULL, NULL, NULL, 0, BPF_CGROUP_INET_EGRESS, false},
+	{"cgroup_skb/ingress", cgroups_mounted, attach_root_cgroup, NULL, NULL, NULL, 0, BPF_CGROUP_INET_INGRESS, false},
+	{"iter/", iterator_in_btf, attach_iterator, NULL, NULL, "bpf_iter_", BTF_KIND_FUNC, 0, false},
 	{"xdp/", xdp_works, NULL, NULL, NULL, NULL, 0, 0, false},
 	{"tc/", tc_works, NULL, NULL, NULL, NULL, 0, 0, false},
 };
@@ -414,7 +465,9 @@ const struct hook *hook__find(const char *section, const char **target)
 	for (size_t i = 0; i < sizeof(hooks) / sizeof(hooks[0]); i++) {
 		size_t len = strlen(hooks[i].prefix);
 
-		if (!strncmp(section, hooks[i].prefix, len) && section[len]) {
+		/* A prefix without a '/' at its end is the whole section. */
+		if (!strncmp(section, hooks[i].prefix, len) &&
+		    !section[len] == (hooks[i].prefix[len - 1] != '/')) {
 			*target = section + len;
 			return &hooks[i];
 		}

@@ -154,6 +154,11 @@ int links__attach(const char *dir, const struct attachable *list, int n, struct 
 			close(places[i].fd);
 	if (!code)
 		code = netdev__attach(dir, list, n, failure);
+	/* When the other programs run: what comes from now on they see. */
+	err = code ? 0 : pins__run_iterators(dir);
+	if (err)
+		code = failed(failure, EXIT_ATTACH, "cannot run the iterators below %s: %s", dir,
+			      failure__reason(err));
 	if (code)
 		links__drop(links__release(dir));
 	return code;

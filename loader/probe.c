@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "current.h"
 #include "filter.h"
 #include "filter_processes.h"
 #include "links.h"
@@ -167,6 +168,7 @@ static void catch_up(const struct probe *probe)
 int probe__attach(struct probe *probe, struct failure *failure)
 {
 	struct attachable list[OTEL_PROGRAMS_MAX];
+	struct current current;
 	char path[PATH_MAX];
 	int n = 0, code = 0, err;
 
@@ -190,6 +192,11 @@ int probe__attach(struct probe *probe, struct failure *failure)
 			      "cannot write the filter of probe '%s': %s%s", probe->name,
 			      failure__reason(err),
 			      err == -EPERM ? ": CAP_SYS_ADMIN is needed to find it" : "");
+	if (!code) {
+		current__find(&current, probe->dir);
+		current__clear(&current);
+		current__close(&current);
+	}
 	if (!code)
 		code = links__attach(probe->dir, list, n, failure);
 	if (!code)

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "current.h"
 #include "deadline.h"
 #include "filter.h"
 #include "filter_processes.h"
@@ -344,6 +345,7 @@ int stage__commit(struct stage *stage, struct failure *failure)
 	int n = list_programs(stage, list);
 	struct deadline old_deadline = {};
 	struct otel_meta meta = {};
+	struct current current = {};
 	struct filter filter;
 	int code = 0, err;
 
@@ -367,6 +369,8 @@ int stage__commit(struct stage *stage, struct failure *failure)
 		filter__close(&filter);
 		return code;
 	}
+	if (stage->keeps)
+		current__find(&current, stage->dir);
 	if (stage->has_old) {
 		held = links__hold(list, n);
 		old_links = links__release(stage->old.dir);
@@ -375,6 +379,8 @@ int stage__commit(struct stage *stage, struct failure *failure)
 				      strerror(errno));
 	}
 	links__drop(old_links);
+	current__clear(&current);
+	current__close(&current);
 	old_deadline = deadline__get(&filter);
 	if (!code && filter.vars) {
 		__atomic_add_fetch(&filter.vars->epoch, 1, __ATOMIC_SEQ_CST);

@@ -166,6 +166,28 @@ TEST(every_decoder)
 	btf_map__free(&map);
 }
 
+TEST(attributes_that_may_be_unset)
+{
+	static const struct btf_field key[] = {
+		{"a", "u32", {"otel:attr|a|number", "otel:unset"}},
+		{"b", "u32", {"otel:attr|b|number"}},
+		{"c", "u32", {"otel:unset", "otel:attr|c|number"}},
+		{},
+	};
+	static const struct btf_field value[] = {{"n", "u64", {"otel:sum|n|1|N"}}, {}};
+	struct btf_map map;
+	struct plan *plan;
+
+	btf_map__init(&map, key, value, NULL);
+	plan = compile_good(&map);
+	ASSERT_EQ(plan->n_attrs, 3);
+	EXPECT_TRUE(plan->attrs[0].unset);
+	EXPECT_FALSE(plan->attrs[1].unset);
+	EXPECT_TRUE(plan->attrs[2].unset);
+	plan__free(plan);
+	btf_map__free(&map);
+}
+
 TEST(key_of_an_array)
 {
 	static const struct btf_field value[] = {{"n", "u64", {"otel:sum|n|1|N"}}, {}};
@@ -302,6 +324,8 @@ static const struct bad {
 	/* Instruments: words, arguments, names */
 	{false, "u64", {"otel:counter|m|1|D"}, "sum, updown, gauge"},
 	{false, "u64", {"otel:attr|a|number"}, "sum, updown, gauge"},
+	{true, "u32", {"otel:unset"}, "beside attr"},
+	{true, "u32", {"otel:attr|a|number", "otel:unset|x"}, "by itself"},
 	{false, "u64", {"otel:with|a|b"}, "sum, updown, gauge"},
 	{false, "u64", {"otel:scale|2"}, "sum, updown, gauge"},
 	{false, "u64", {"otel:sum"}, "name, unit and description"},

@@ -134,6 +134,14 @@ int metrics__plan(struct metrics *metrics, const struct plan *plan)
 
 /* --- one point ------------------------------------------------------------ */
 
+static bool is_zero(const char *bytes, __u32 size)
+{
+	for (__u32 i = 0; i < size; i++)
+		if (bytes[i])
+			return false;
+	return true;
+}
+
 static void put_attributes(struct pb *pb, __u32 field, const struct plan *plan,
 			   const struct instrument *instrument, const void *key, bool overflow)
 {
@@ -148,6 +156,8 @@ static void put_attributes(struct pb *pb, __u32 field, const struct plan *plan,
 		const char *bytes = (const char *)key + attr->offset, *name;
 		struct decoded value;
 
+		if (attr->unset && is_zero(bytes, attr->size))
+			continue;
 		attr->decoder->decode(&attr->ctx, bytes, attr->size, &value);
 		attr__decoded(pb, field, &attr->key, &value);
 		if (attr->decoder->extra && attr->decoder->extra(bytes, attr->size, &name, &value))

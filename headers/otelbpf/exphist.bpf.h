@@ -203,6 +203,56 @@ static __attribute__((always_inline)) inline __u32 exphist__slot_of(__u64 v)
 		__ok;                                      \
 	})
 
+/*
+ * The same where an interrupt's program may come in the middle and update the same
+ * value: each step is atomic. min is not set while both it and count are 0.
+ */
+#define EXPHIST_RECORD_ATOMIC(h, v, is_zero, slot_of)                                          \
+	({                                                                                     \
+		__u32 __slot = (is_zero) ? 0 : slot_of(v);                                     \
+		_Bool __ok = __slot < EXPHIST_SLOTS;                                           \
+                                                                                               \
+		if (__ok) {                                                                    \
+			if (is_zero)                                                           \
+				__sync_fetch_and_add(&(h)->zero_count, 1);                     \
+			else                                                                   \
+				__sync_fetch_and_add(&(h)->buckets[__slot], 1);                \
+			for (int __i = 0; __i < 4; __i++) {                                    \
+				__u64 __old = (h)->min;                                        \
+                                                                                               \
+				if (((h)->count || __old) && __old <= (v))                     \
+					break;                                                 \
+				if (__sync_val_compare_and_swap(&(h)->min, __old, v) == __old) \
+					break;                                                 \
+			}                                                                      \
+			for (int __i = 0; __i < 4; __i++) {                                    \
+				__u64 __old = (h)->max;                                        \
+                                                                                               \
+				if (__old >= (v) ||                                            \
+				    __sync_val_compare_and_swap(&(h)->max, __old, v) == __old) \
+					break;                                                 \
+			}                                                                      \
+			__sync_fetch_and_add(&(h)->sum, v);                                    \
+			__sync_fetch_and_add(&(h)->count, 1);                                  \
+		}                                                                              \
+		__ok;                                                                          \
+	})
+
+/**
+ * exphist_s__record_atomic - add one duration where interrupts add to the same histogram
+ * @h:  histogram in a map value
+ * @ns: the duration in nanoseconds
+ *
+ * For values that both a task and a softirq on its CPU write.
+ *
+ * Return: false when @ns is above 2^20 s and nothing was recorded.
+ */
+static __attribute__((always_inline)) inline _Bool exphist_s__record_atomic(struct exphist_s *h,
+									    __u64 ns)
+{
+	return EXPHIST_RECORD_ATOMIC(h, ns, ns <= 3, exphist_s__slot);
+}
+
 /**
  * exphist_s__record - add one duration
  * @h:  histogram in a per-CPU map value

@@ -163,6 +163,9 @@ static __noinline _Bool otel_deadline__passed(void)
 	return 1;
 }
 
+/* What is looked at for each event. */
+#define OTEL_FILTER_F_EACH ((OTEL_FILTER_F(OTEL_FILTER_SET) - 1) | OTEL_FILTER_F_DEADLINE)
+
 static __noinline _Bool otel_filter__slow(__u32 flags)
 {
 	struct otel_filter_key key = {};
@@ -197,8 +200,7 @@ static __noinline _Bool otel_filter__slow(__u32 flags)
  */
 static __always_inline _Bool otel_filter__pass(void)
 {
-	__u32 flags =
-		otel_filter.flags & ((OTEL_FILTER_F(OTEL_FILTER_SET) - 1) | OTEL_FILTER_F_DEADLINE);
+	__u32 flags = otel_filter.flags & OTEL_FILTER_F_EACH;
 
 	return !flags || otel_filter__slow(otel_filter.flags);
 }

@@ -7,6 +7,7 @@
  *   table.bpf.h   tables with an overflow entry; counted losses
  *   filter.bpf.h  filters that change at run time
  *   cpu.bpf.h     programs that no other task interrupts
+ *   owner.bpf.h   filters for what does not happen in its owner's context
  *   cgroup.bpf.h  names of cgroups
  *   probe.bpf.h   what makes an object a probe
  *   meta.h        what the loader writes about a probe
@@ -23,6 +24,7 @@
 #include "exphist.bpf.h"
 #include "filter.bpf.h"
 #include "meta.h"
+#include "owner.bpf.h"
 #include "probe.bpf.h"
 #include "table.bpf.h"
 #include "tags.h"

@@ -40,6 +40,13 @@ static const __u8 otel_overflow_key[OTEL_KEY_MAX] = {
 	} losses SEC(".maps") OTEL_METRICS
 
 /**
+ * otel_add - add to a member that interrupts or other CPUs add to as well
+ * @member: of a map's value
+ * @n:      how much
+ */
+#define otel_add(member, n) __sync_fetch_and_add(&(member), n)
+
+/**
  * otel_lose - count one lost measurement
  * @reason: a member that OTEL_LOSSES() declared
  *

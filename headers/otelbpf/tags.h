@@ -39,6 +39,32 @@
 #define OTEL_ATTR(name, decoder) OTEL_TAG("attr|" name "|" #decoder)
 
 /**
+ * OTEL_UNSET - beside OTEL_ATTR(): leave the attribute out where all bytes are zero
+ *
+ * For what a point may have or not: an error, or an address that only an option asks for.
+ */
+#define OTEL_UNSET OTEL_TAG("unset")
+
+/**
+ * OTEL_CURRENT - what a table tells is there now; behind OTEL_METRICS
+ *
+ * For an updown count of things that come and go. While no program is attached they do
+ * so unseen, so the loader empties the table before it attaches again, and an iterator
+ * program counts afresh what is there.
+ */
+#define OTEL_CURRENT OTEL_TAG("current")
+
+/**
+ * OTEL_HOOK - make a program one of several for the same measurement
+ * @measurement: its name, a string literal; what a kernel without any loses
+ * @rank:        programs of equal rank belong together; the lowest rank of which this
+ *               kernel has every hook is loaded, the others are not
+ *
+ * Stands before SEC("?..."). A program without this tag has to have its hook.
+ */
+#define OTEL_HOOK(measurement, rank) OTEL_TAG("hook|" measurement "|" #rank)
+
+/**
  * OTEL_KEY - make the whole key of a map an attribute; behind OTEL_METRICS
  * @name:    attribute name
  * @decoder: as for OTEL_ATTR()

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* DNS lookups over UDP, of the side that asks. */
+#ifndef OTELBPF_UDP_DNS_H
+#define OTELBPF_UDP_DNS_H
+
+#include "udp_packet.h"
+
+#define DNS_PORT 53
+#define DNS_RESPONSE 0x8000
+
+const volatile __u32 dns_name OTEL_OPTION("0..1", "",
+					  "Keep one series for each name that is looked up");
+const volatile __u32 dns_timeout
+	OTEL_OPTION("1..60", "s", "A lookup without an answer for so long has failed") = 5;
+
+struct dns_header {
+	__be16 id;
+	__be16 flags;
+	__be16 questions;
+	__be16 counts[3];
+};
+
+struct query_key {
+	__u64 socket; /* cookie */
+	__u32 id;
+	__u32 pad;
+};
+
+struct query {
+	__u64 start;
+	__u64 cgroup;
+	char name[DNS_NAME_LEN];
+};
+
+/* Queries without an answer yet. Written when one is sent or answered; the iterator removes the
+ * old. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 8192);
+	__type(key, struct query_key);
+	__type(value, struct query);
+} queries SEC(".maps");
+
+/*
+ * The question's name, labels joined by dots, in lower case (some resolvers mix cases on
+ * purpose). What is longer is cut.
+ */
+static __noinline int dns__name(struct __sk_buff *skb, __u32 at, char name[DNS_NAME_LEN])
+{
+	__u32 left = skb->len > at ? skb->len - at : 0, length_at = 0;
+	char wire[DNS_NAME_LEN] = {};
+	_Bool ended = 0;
+
+	if (!name || !left)
+		return 0;
+	left--; /* at least 0, then at least 1 again: 6.1 knows no other way that it is not 0 */
+	if (left >= DNS_NAME_LEN)
+		left = DNS_NAME_LEN - 1;
+	barrier_var(left);
+	left &= 63;
+	if (left >= DNS_NAME_LEN || bpf_skb_load_bytes(skb, at, wire, left + 1))
+		return 0;
+	for (__u32 i = 0; i < DNS_NAME_LEN; i++) {
+		__u8 c = wire[i];
+
+		if (i == length_at) {
+			ended = ended || !c;
+			length_at += c + 1;
+			c = '.';
+		} else if (c >= 'A' && c <= 'Z') {
+			c |= 0x20;
+		}
+		if (ended)
+			c = 0;
+		if (i)
+			name[i - 1] = c;
+	}
+	/* The last label's end became a dot only if it was cut there. */
+	name[DNS_NAME_LEN - 1] = 0;
+	return 0;
+}
+
+static __always_inline _Bool dns__header(struct __sk_buff *skb, const struct datagram *d,
+					 struct dns_header *header, _Bool response)
+{
+	return d->count == 1 && !bpf_skb_load_bytes(skb, d->payload, header, sizeof(*header)) &&
+	       !!(bpf_ntohs(header->flags) & DNS_RESPONSE) == response &&
+	       bpf_ntohs(header->questions) >= 1;
+}
+
+static __noinline int dns__timed_out(const struct dns_key *key)
+{
+	struct dns_timeouts *value;
+	_Bool added = 0;
+
+	if (!key)
+		return 0;
+	value = otel_table__get(&timeouts, key, &no_timeouts, &added);
+	if (value)
+		otel_add(value->count, 1);
+	return 0;
+}
+
+/* For each query in the table. */
+static long dns__expire(void *map, struct query_key *key, struct query *query, void *ctx)
+{
+	struct dns_key series = {.cgroup = query->cgroup};
+	struct query_key copy = *key;
+
+	if (bpf_ktime_get_ns() - query->start <= dns_timeout * 1000000000ULL)
+		return 0;
+	__builtin_memcpy(series.name, query->name, DNS_NAME_LEN);
+	if (!bpf_map_delete_elem(&queries, &copy))
+		dns__timed_out(&series);
+	return 0;
+}
+
+/* Asked again, the same query goes on. */
+static __noinline int dns__asked(struct __sk_buff *skb, const struct datagram *d, __u64 cgroup)
+{
+	struct query_key key = {.socket = bpf_get_socket_cookie(skb)};
+	struct query query = {.start = bpf_ktime_get_ns(), .cgroup = cgroup};
+	struct dns_header header;
+
+	if (!dns__header(skb, d, &header, 0))
+		return 0;
+	key.id = header.id;
+	if (dns_name)
+		dns__name(skb, d->payload + sizeof(header), query.name);
+	if (bpf_map_update_elem(&queries, &key, &query, BPF_NOEXIST) &&
+	    !bpf_map_lookup_elem(&queries, &key))
+		otel_lose(queries_full);
+	return 0;
+}
+
+static __noinline int dns__answered(struct __sk_buff *skb, const struct datagram *d)
+{
+	struct query_key key = {.socket = bpf_get_socket_cookie(skb)};
+	__u64 now = bpf_ktime_get_ns(), start;
+	struct dns_header header;
+	struct dns_lookups *value;
+	struct dns_key series = {};
+	struct query *query;
+	_Bool added = 0;
+	__u32 code;
+
+	if (!dns__header(skb, d, &header, 1))
+		return 0;
+	key.id = header.id;
+	query = bpf_map_lookup_elem(&queries, &key);
+	if (!query)
+		return 0;
+	start = query->start;
+	series.cgroup = query->cgroup;
+	__builtin_memcpy(series.name, query->name, DNS_NAME_LEN);
+	/* Of two answers at once one has it. */
+	if (bpf_map_delete_elem(&queries, &key))
+		return 0;
+	if (now - start > dns_timeout * 1000000000ULL) {
+		dns__timed_out(&series);
+		return 0;
+	}
+	code = (bpf_ntohs(header.flags) & 0xf) + 1;
+	series.code = code < _OTHER ? code : _OTHER;
+	value = otel_table__get(&lookups, &series, &no_lookups, &added);
+	if (value && !exphist_s__record_atomic(&value->duration, now > start ? now - start : 0))
+		otel_lose(out_of_range);
+	return 0;
+}
+
+#endif
