@@ -200,7 +200,7 @@ TEST_TIMEOUT(fuzzed_frames, 60)
 	printf("seed %u\n", seed);
 	corpus = frames__corpus(&n);
 	trial__begin(&trial);
-	for (int i = 0; i < 20000; i++) {
+	for (int i = 0; i < 10000; i++) {
 		size_t len = mutate(&corpus[random_below(&seed, n)], bytes, &seed);
 		struct key keys[PROGRAMS];
 
