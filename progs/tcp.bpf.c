@@ -179,10 +179,14 @@ static __noinline int count_drops(struct conn *conn, struct sock *sk)
 	return 0;
 }
 
-static __always_inline void on_state(struct sock *sk, __u32 old, __u32 new)
+static __always_inline void on_state(struct sock *sk, __u32 old, __u32 new, _Bool nested)
 {
 	struct conn *conn;
 
+	/* On its way from established to closed nothing is to be done. */
+	if (new != TCP_CLOSE &&new != TCP_ESTABLISHED && !state__is_handshake(new) &&
+	    new != TCP_LISTEN)
+		return;
 	if (!socket__is_tcp(sk))
 		return;
 	conn = bpf_sk_storage_get(&conns, sk, 0, 0);
@@ -196,6 +200,9 @@ static __always_inline void on_state(struct sock *sk, __u32 old, __u32 new)
 		begin_child(sk);
 		return;
 	}
+	/* What the other one did not take in is not selected; it need not be judged twice. */
+	if (!conn && nested)
+		return;
 	conn = conn__meet(sk, NULL);
 	if (!conn)
 		return;
@@ -222,7 +229,7 @@ SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(set_state, struct sock *sk, int old, int new)
 {
 	otel_cpu_begin();
-	on_state(sk, old, new);
+	on_state(sk, old, new, 0);
 	otel_cpu_end();
 	return 0;
 }
@@ -231,7 +238,7 @@ SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(set_state_nested, struct sock *sk, int old, int new)
 {
 	otel_cpu_begin();
-	on_state(sk, old, new);
+	on_state(sk, old, new, 1);
 	otel_cpu_end();
 	return 0;
 }
