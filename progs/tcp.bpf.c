@@ -26,7 +26,6 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
-#define EINPROGRESS 115
 #define ICSK_TIME_LOSS_PROBE 5
 
 /* connect() and listen(), in the task that calls them. */
