@@ -22,25 +22,11 @@
 #include <otelbpf/otel.bpf.h>
 
 #include "tcp_connect.h"
+#include "tcp_outcome.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
-#define EINPROGRESS 115
 #define ICSK_TIME_LOSS_PROBE 5
-
-static __always_inline void record(struct exphist_s *h, __u64 ns)
-{
-	if (!exphist_s__record_atomic(h, ns))
-		otel_lose(out_of_range);
-}
-
-static __always_inline __u64 since(__u64 start)
-{
-	__u64 now = bpf_ktime_get_ns();
-
-	/* The clock may be a few ns behind another CPU's. */
-	return now > start ? now - start : 0;
-}
 
 /* connect() and listen(), in the task that calls them. */
 static __noinline int begin(struct sock *sk, enum tcp_role role, __u8 state)
@@ -74,115 +60,14 @@ static __noinline int begin_child(struct sock *sk)
 	return 0;
 }
 
-static __noinline int established(struct conn *conn, struct sock *sk)
-{
-	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
-	struct tcp_connections *value;
-	struct conn_key key;
-
-	if (!tp)
-		return 0;
-	conn->established = bpf_ktime_get_ns();
-	/* SYN-ACKs sent again were the listening socket's, and are counted. */
-	if (conn->role == server)
-		conn->retransmits = tp->total_retrans;
-	if (!conn__settle(conn, sk, 1))
-		return 0;
-	conn__key(conn, sk, &key);
-	value = conn__series(conn, sk, &connections, &key, &no_connections);
-	if (!value)
-		return 0;
-	otel_add(value->successes, 1);
-	/*
-	 * A server has its socket only when the handshake ends. The kernel has measured the
-	 * time since it sent the SYN-ACK, unless that had to be sent again.
-	 */
-	if (conn->start)
-		record(&value->handshake, since(conn->start));
-	else if (conn->role == server && tp->srtt_us && !tp->total_retrans)
-		record(&value->handshake, (__u64)(tp->srtt_us >> 3) * 1000);
-	else
-		otel_lose(handshake_unseen);
-	return 0;
-}
-
-/* Before it was established. */
-static __noinline int failed(struct conn *conn, struct sock *sk)
-{
-	struct conn_error_key key = {};
-	struct tcp_failures *value;
-
-	conn__count_traffic(conn, sk, 1);
-	if (!conn->selected)
-		return 0;
-	conn__key(conn, sk, (struct conn_key *)&key);
-	key.error = error__of(sk->sk_err);
-	if (!key.error)
-		key.error = conn->error;
-	/*
-	 * A program that waits for it may have read, and thereby cleared, the error before
-	 * the state changes. Only a program that closes the socket shuts it down first.
-	 */
-	if (!key.error)
-		key.error = sk->sk_shutdown == SHUTDOWN_BOTH ? aborted : timed_out;
-	value = conn__series(conn, sk, &failures, &key, &no_failures);
-	if (value)
-		otel_add(value->count, 1);
-	return 0;
-}
-
-static __noinline int closed(struct conn *conn, struct sock *sk)
-{
-	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
-	struct conn_error_key key = {};
-	struct tcp_connections *value;
-	struct tcp_closes *count;
-
-	conn__settle(conn, sk, 0);
-	conn__count_traffic(conn, sk, 1);
-	if (!conn->selected || !tp)
-		return 0;
-	conn__key(conn, sk, (struct conn_key *)&key);
-	value = conn__series(conn, sk, &connections, (struct conn_key *)&key, &no_connections);
-	if (value) {
-		__u32 least = tp->rtt_min.s[0].v;
-
-		if (conn->established)
-			record(&value->duration, since(conn->established));
-		if (tp->srtt_us)
-			record(&value->rtt, (__u64)(tp->srtt_us >> 3) * 1000);
-		if (least != ~0U)
-			record(&value->rtt_min, (__u64)least * 1000);
-	}
-	key.error = error__of(sk->sk_err);
-	if (!key.error)
-		key.error = conn->error;
-	count = conn__series(conn, sk, &closes, &key, &no_closes);
-	if (count)
-		otel_add(count->count, 1);
-	return 0;
-}
-
-/* A listening socket counts what it drops; there is no tracepoint for each. */
-static __noinline int count_drops(struct conn *conn, struct sock *sk)
-{
-	__u64 drops = raise32(&conn->drops, sk->sk_drops.counter);
-	struct tcp_traffic *value;
-	struct conn_key key;
-
-	if (!drops || !conn->selected)
-		return 0;
-	conn__key(conn, sk, &key);
-	value = conn__series(conn, sk, &traffic, &key, &no_traffic);
-	if (value)
-		otel_add(value->listen_drops, drops);
-	return 0;
-}
-
-static __always_inline void on_state(struct sock *sk, __u32 old, __u32 new)
+static __always_inline void on_state(struct sock *sk, __u32 old, __u32 new, _Bool nested)
 {
 	struct conn *conn;
 
+	/* On its way from established to closed nothing is to be done. */
+	if (new != TCP_CLOSE &&new != TCP_ESTABLISHED && !state__is_handshake(new) &&
+	    new != TCP_LISTEN)
+		return;
 	if (!socket__is_tcp(sk))
 		return;
 	conn = bpf_sk_storage_get(&conns, sk, 0, 0);
@@ -196,6 +81,9 @@ static __always_inline void on_state(struct sock *sk, __u32 old, __u32 new)
 		begin_child(sk);
 		return;
 	}
+	/* What the other one did not take in is not selected; it need not be judged twice. */
+	if (!conn && nested)
+		return;
 	conn = conn__meet(sk, NULL);
 	if (!conn)
 		return;
@@ -222,7 +110,7 @@ SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(set_state, struct sock *sk, int old, int new)
 {
 	otel_cpu_begin();
-	on_state(sk, old, new);
+	on_state(sk, old, new, 0);
 	otel_cpu_end();
 	return 0;
 }
@@ -231,7 +119,7 @@ SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(set_state_nested, struct sock *sk, int old, int new)
 {
 	otel_cpu_begin();
-	on_state(sk, old, new);
+	on_state(sk, old, new, 1);
 	otel_cpu_end();
 	return 0;
 }

@@ -96,22 +96,26 @@ static __always_inline _Bool otel_filter__pass_owner(const struct otel_owner *ow
 	return !flags || otel_filter__owner_slow(owner, kn, otel_filter.flags);
 }
 
+/*
+ * Both take pointers as tracing programs get them from the kernel, typed: plain loads, which are
+ * several times faster than bpf_probe_read_kernel().
+ */
+
 /** otel_owner__of_task - note a task as the owner; its cgroup is the caller's business */
 static __always_inline void otel_owner__of_task(struct otel_owner *owner, struct task_struct *task)
 {
-	owner->tgid = BPF_CORE_READ(task, tgid);
-	__builtin_memset(owner->comm, 0, sizeof(owner->comm));
-	bpf_probe_read_kernel_str(owner->comm, sizeof(owner->comm), task->comm);
+	owner->tgid = task->tgid;
+	__builtin_memcpy(owner->comm, task->comm, sizeof(owner->comm));
 }
 
-/** otel_owner__of_socket - note a socket's cgroup and user, which it knows by itself */
+/** otel_owner__of_socket - note a socket's cgroup and user; returns the cgroup's kernfs node */
 static __always_inline struct kernfs_node *otel_owner__of_socket(struct otel_owner *owner,
 								 struct sock *sk)
 {
-	struct kernfs_node *kn = BPF_CORE_READ(sk, sk_cgrp_data.cgroup, kn);
+	struct kernfs_node *kn = sk->sk_cgrp_data.cgroup->kn;
 
-	owner->cgroup = kn ? BPF_CORE_READ(kn, id) : 0;
-	owner->uid = BPF_CORE_READ(sk, sk_uid.val);
+	owner->cgroup = kn->id;
+	owner->uid = sk->sk_uid.val;
 	return kn;
 }
 
