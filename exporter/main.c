@@ -51,7 +51,7 @@ struct settings {
 struct exporter {
 	const struct settings *settings;
 	struct output *outputs[OUTPUTS_MAX];
-	bool failing[OUTPUTS_MAX];
+	bool failing[OUTPUTS_MAX][SIGNAL_KINDS]; /* the last request of that kind failed */
 	int n_outputs;
 	struct tables *tables;
 	struct overhead *overhead;
@@ -344,6 +344,7 @@ static int deliver(const struct pb *request, size_t points, void *ctx)
 	for (int i = 0; i < exporter->n_outputs; i++) {
 		struct delivery_report report = {0};
 		const char *name = output__name(exporter->outputs[i], exporter->kind);
+		bool *failing = &exporter->failing[i][exporter->kind];
 		enum delivery result;
 
 		result = output__send(exporter->outputs[i], exporter->kind, request->data,
@@ -351,17 +352,24 @@ static int deliver(const struct pb *request, size_t points, void *ctx)
 		if (result == DELIVERED) {
 			if (report.message[0])
 				warn("%s: %s", name, report.message);
-			if (exporter->failing[i])
-				inform("%s: delivered again, nothing was lost", name);
-			exporter->failing[i] = false;
+			if (*failing)
+				inform("%s: delivered again%s", name,
+				       exporter->kind == SIGNAL_METRICS ? ", nothing was lost"
+									: "");
+			*failing = false;
 			continue;
 		}
-		warn("%s: not delivered%s: %s", name,
+		warn("%s: not delivered%s: %s%s", name,
 		     result == UNDELIVERED || exporter->kind == SIGNAL_METRICS
 			     ? " (the kernel's maps keep it)"
-			     : "",
-		     report.message);
-		exporter->failing[i] = true;
+		     : exporter->lock_fd >= 0 ? " (these samples are given up)"
+					      : "",
+		     report.message,
+		     result == REFUSED && exporter->kind == SIGNAL_PROFILES && !*failing
+			     ? "; a Collector takes profiles with --feature-gates="
+			       "service.profilesSupport and a pipeline for them"
+			     : "");
+		*failing = true;
 		exporter->undelivered = true;
 		exporter->again |= result == UNDELIVERED;
 	}
@@ -522,7 +530,7 @@ static int export_once(struct exporter *exporter, bool owner)
 		     (read - start) / 1e6, (clock_ns(CLOCK_MONOTONIC) - read) / 1e6, evicted);
 	if (exporter->view && table_view__print(exporter->view, stdout, 0))
 		return fail(EXIT_INTERNAL, "no memory");
-	if (!maps && exporter->settings->once)
+	if (!maps && (exporter->settings->once || exporter->settings->table))
 		return fail(EXIT_MAP, "nothing to export is pinned in %s: otelbpf load",
 			    exporter->settings->pin_dir);
 	return exporter->undelivered ? EXIT_EXPORT : EXIT_OK;
