@@ -274,7 +274,8 @@ static int each_probe(const struct request *request, request_fn fn)
 	if (code)
 		return code;
 	if (!names || !names[0])
-		return fail(EXIT_MAP, "no probe is loaded in %s", request->args->pin_dir);
+		return fail(EXIT_MAP, "no probe is loaded in %s: otelbpf load",
+			    request->args->pin_dir);
 	for (char **name = names; *name; name++) {
 		code = with_probe(request, *name, fn, &failure);
 		if (code < 0)
@@ -300,6 +301,8 @@ static int list(const struct args *args)
 
 	if (code)
 		return code;
+	if (!args->json && (!names || !names[0]))
+		inform("no probe is loaded in %s: otelbpf load", args->pin_dir);
 	for (char **name = names; name && *name; name++) {
 		struct failure failure;
 		struct json_object *one;
@@ -320,14 +323,14 @@ static int list(const struct args *args)
 			one = report__item(probes);
 			report__text(one, "probe", *name);
 			filter_list__add(&filter, report__list(one, "filters"));
-			if (!args->json)
-				filter_list__print(one);
 		}
 		filter__close(&filter);
 		probe__close(&probe);
 	}
 	if (args->json)
 		report__print(report);
+	else
+		filter_list__print(report);
 	return first;
 }
 

@@ -181,7 +181,7 @@ static int run(const struct args *args, const struct change *change)
 		return code;
 	all.names = names;
 	if (!args->names && (!names || !names[0]))
-		inform("no probe is loaded in %s", args->pin_dir);
+		inform("no probe is loaded in %s: otelbpf load", args->pin_dir);
 	else
 		code = guard__run(change_all, &all, NULL);
 	if (change->any_state && !args->names)

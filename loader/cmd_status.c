@@ -351,6 +351,6 @@ int cmd_status(const struct args *args)
 	else if (shown > 1)
 		printf("\nall %d probes: %s\n", shown, table__bytes(memory, bytes));
 	else if (!shown && !first)
-		inform("no probe is loaded in %s", args->pin_dir);
+		inform("no probe is loaded in %s: otelbpf load", args->pin_dir);
 	return first;
 }

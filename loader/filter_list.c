@@ -95,9 +95,8 @@ void filter_list__add(const struct filter *filter, struct json_object *list)
 		list_set(filter, &filter->set[i], list);
 }
 
-void filter_list__print(struct json_object *probe)
+static void print_probe(struct table *table, struct json_object *probe)
 {
-	struct table *table = table__new("PROBE|KIND|VERDICT|VALUE");
 	struct json_object *item;
 
 	for (size_t i = 0; (item = report__nth(probe, "filters", i)); i++) {
@@ -110,5 +109,14 @@ void filter_list__print(struct json_object *probe)
 			   report__get_text(item, "verdict"), value,
 			   report__get_bool(item, "children") ? " with children" : "");
 	}
+}
+
+void filter_list__print(struct json_object *report)
+{
+	struct table *table = table__new("PROBE|KIND|VERDICT|VALUE");
+	struct json_object *probe;
+
+	for (size_t i = 0; (probe = report__nth(report, "probes", i)); i++)
+		print_probe(table, probe);
 	table__print(table);
 }

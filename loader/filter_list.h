@@ -9,7 +9,8 @@ struct json_object;
 /** filter_list__add - append an object for each entry of a filter to a list */
 void filter_list__add(const struct filter *filter, struct json_object *list);
 
-/** filter_list__print - a table of a probe's object: "probe", and the list "filters" */
-void filter_list__print(struct json_object *probe);
+/** filter_list__print - a table of the list "probes", of objects with "probe" and the list
+ * "filters" */
+void filter_list__print(struct json_object *report);
 
 #endif

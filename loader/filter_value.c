@@ -221,7 +221,8 @@ int filter_value__descendants(struct otel_filter_key **keys, int *n)
 	return err;
 }
 
-int filter_value__add(struct filter *filter, const char *text, struct failure *failure)
+int filter_value__add(struct filter *filter, const char *probe, const char *text,
+		      struct failure *failure)
 {
 	const struct filter_kind *common;
 	struct otel_filter_key key = {};
@@ -249,8 +250,7 @@ int filter_value__add(struct filter *filter, const char *text, struct failure *f
 		err = filter__set_add(filter, set, bits, n, false);
 	}
 	if (err)
-		return failed(failure, EXIT_USAGE, "--filter %s: %s", text,
-			      err == -ENOENT ? "this probe has no filter of that kind"
-					     : strerror(-err));
+		return failed(failure, EXIT_USAGE, "--filter %s: probe '%s' %s", text, probe,
+			      err == -ENOENT ? "has no filter of that kind" : strerror(-err));
 	return 0;
 }

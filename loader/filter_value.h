@@ -55,12 +55,14 @@ bool filter_value__number(const struct filter_set *set, __u32 bit, __u64 *number
 /**
  * filter_value__add - let a filter pass what a person named
  * @filter:  open
+ * @probe:   whose it is, for messages
  * @text:    "KIND=VALUE", a kind of every filter or of one of its sets
  * @failure: filled on failure
  *
  * Return: 0 or an exit code.
  */
-int filter_value__add(struct filter *filter, const char *text, struct failure *failure);
+int filter_value__add(struct filter *filter, const char *probe, const char *text,
+		      struct failure *failure);
 
 /** filter_value__descendants - add the present descendants of processes
  * @keys: array of pids, grown; to be freed

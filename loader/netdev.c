@@ -326,7 +326,7 @@ int netdev__describe(const char *dir, const char *prog, const char *section, cha
 {
 	_cleanup_names_ char **names = NULL;
 	char path[PATH_MAX], interface[IF_NAMESIZE];
-	int n = 0, len;
+	int n = 0, matching = count_matching(patterns_of(section)), len;
 
 	if (path__format(path, "%s/link", dir) || pins__list(path, &names) < 0)
 		return 0;
@@ -338,9 +338,11 @@ int netdev__describe(const char *dir, const char *prog, const char *section, cha
 	}
 	if (!strncmp(section, "tc/ingress_without_xdp/", 23))
 		len = snprintf(text, size, "%d interfaces", n);
+	else if (!n && !matching)
+		len = snprintf(text, size, "no interface: none here matches '%s'",
+			       patterns_of(section));
 	else
-		len = snprintf(text, size, "%d of %d interfaces", n,
-			       count_matching(patterns_of(section)));
+		len = snprintf(text, size, "%d of %d interfaces", n, matching);
 	for (char **name = names; name && *name && len < (int)size; name++) {
 		struct pin pin;
 

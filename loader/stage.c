@@ -364,7 +364,8 @@ int stage__commit(struct stage *stage, struct failure *failure)
 		code = deadline__check(&filter, stage->object->target->probe, failure);
 	guard__hold();
 	for (int i = 0; i < stage->args->filters && !code; i++)
-		code = filter_value__add(&filter, stage->args->filter[i], failure);
+		code = filter_value__add(&filter, stage->object->target->probe,
+					 stage->args->filter[i], failure);
 	if (code) {
 		filter__close(&filter);
 		return code;
