@@ -127,10 +127,9 @@ static void help(FILE *out)
 		"  -h, --help           this text\n"
 		"      --version        version\n"
 		"\n"
-		"Where to send: OTEL_EXPORTER_OTLP_ENDPOINT (default http://localhost:4318) and "
-		"the\n"
-		"other OTEL_EXPORTER_OTLP_* variables; OTEL_RESOURCE_ATTRIBUTES, "
-		"OTEL_SERVICE_NAME.\n"
+		"Where to send: OTEL_EXPORTER_OTLP_ENDPOINT (default http://localhost:4318; with\n"
+		"OTEL_EXPORTER_OTLP_PROTOCOL=grpc http://localhost:4317) and the other\n"
+		"OTEL_EXPORTER_OTLP_* variables; OTEL_RESOURCE_ATTRIBUTES, OTEL_SERVICE_NAME.\n"
 		"\n"
 		"Exit codes: 0 done, 1 internal error, 2 usage, 3 permission, 4 kernel,\n"
 		"7 map operation, 8 export failed.\n");
