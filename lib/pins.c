@@ -37,7 +37,9 @@ int pins__check(const char *dir)
 				    dir, dir);
 	} else if (errno != ENOENT) {
 		return fail(errno == EACCES || errno == EPERM ? EXIT_PERMISSION : EXIT_USAGE,
-			    "cannot look at %s: %s", dir, strerror(errno));
+			    "cannot look at %s: %s%s", dir, strerror(errno),
+			    errno == EPERM && strchr(dir, '.') ? " (bpffs takes no dots in names)"
+							       : "");
 	}
 	strcpy(parent, dir);
 	while (statfs(parent, &fs)) {
