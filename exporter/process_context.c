@@ -234,44 +234,6 @@ void attrs__add_environment(struct process_attrs *attrs, const char *environment
 	free(text);
 }
 
-/*
- * Of a process's own memory the kernel reads only anonymous pages here, and never waits
- * for a userfaultfd: this cannot hang (7f7ccc2ccc2e, Linux 4.17).
- */
-int attrs__read_environment(struct process_attrs *attrs, __u32 pid)
-{
-	size_t room = 16384, len = 0;
-	char path[32], *bytes = NULL;
-	ssize_t n = 1;
-	int fd, err;
-
-	snprintf(path, sizeof(path), "/proc/%u/environ", pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	while (n > 0 && len < ENVIRONMENT_MAX) {
-		if (!bytes || len == room) {
-			char *more = realloc(bytes, bytes ? room *= 2 : room);
-
-			if (!more) {
-				errno = ENOMEM;
-				n = -1;
-				break;
-			}
-			bytes = more;
-		}
-		n = read(fd, bytes + len, room - len);
-		if (n > 0)
-			len += n;
-	}
-	err = n < 0 ? -errno : 0;
-	close(fd);
-	if (!err)
-		attrs__add_environment(attrs, bytes, len);
-	free(bytes);
-	return err;
-}
-
 /* --- the mapping ----------------------------------------------------------------- */
 
 /* As a process of the same word size has it. */
@@ -286,7 +248,7 @@ _Static_assert(sizeof(struct header) == 32, "as OTEP 4719 has it");
 
 struct request {
 	__u32 pid;
-	__u32 pad;
+	__u32 environment; /* is wanted, not the context */
 	struct context_place place;
 };
 
@@ -337,6 +299,59 @@ static ssize_t read_once(int fd, const struct context_place *place, struct reply
 	return err ? err : (ssize_t)header.payload_size;
 }
 
+static bool begins(const char *text, size_t len, const char *start)
+{
+	return len >= strlen(start) && !memcmp(text, start, strlen(start));
+}
+
+/*
+ * The two variables, the first of each. The kernel reads only anonymous pages here (7f7ccc2ccc2e,
+ * Linux 4.17), but it takes mmap_lock first, which a page that never comes may keep from
+ * everybody: whoever reads it through /proc/PID/mem holds the lock, and a thread of the process
+ * that maps something waits in front of us.
+ */
+static ssize_t read_environment(__u32 pid, char *to)
+{
+	static char bytes[4096]; /* the child's own, as in aside.c */
+	bool has_name = false, has_attributes = false, fits = true;
+	size_t start = 0, len = 0, all = 0;
+	char path[32];
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%u/environ", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	while ((n = read(fd, bytes, sizeof(bytes))) > 0 && all < ENVIRONMENT_MAX) {
+		all += n;
+		for (ssize_t i = 0; i < n; i++) {
+			bool *has;
+
+			if (len == ASIDE_REPLY_MAX)
+				fits = false;
+			else
+				to[len++] = bytes[i];
+			if (bytes[i])
+				continue;
+			has = begins(to + start, len - start, "OTEL_SERVICE_NAME=") ? &has_name
+			      : begins(to + start, len - start, "OTEL_RESOURCE_ATTRIBUTES=")
+				      ? &has_attributes
+				      : NULL;
+			if (!fits || !has || *has)
+				len = start;
+			else
+				*has = true;
+			start = len;
+			fits = true;
+		}
+	}
+	n = n < 0 ? -errno : 0;
+	close(fd);
+	/* What no zero ended is a variable, too. */
+	return n ? n : (ssize_t)(fits ? len : start);
+}
+
 ssize_t context__work(const void *bytes, size_t len, void *to, int *fd)
 {
 	const struct request *request = bytes;
@@ -347,6 +362,8 @@ ssize_t context__work(const void *bytes, size_t len, void *to, int *fd)
 	(void)fd;
 	if (len != sizeof(*request))
 		return -EINVAL;
+	if (request->environment)
+		return read_environment(request->pid, to);
 	snprintf(path, sizeof(path), "/proc/%u/mem", request->pid);
 	mem = open(path, O_RDONLY | O_CLOEXEC);
 	if (mem < 0)
@@ -415,4 +432,15 @@ ssize_t context__read(struct aside *aside, __u32 pid, struct context_place *plac
 	if (n < 0)
 		*place = (struct context_place){0};
 	return n;
+}
+
+int attrs__read_environment(struct process_attrs *attrs, struct aside *aside, __u32 pid,
+			    __u8 *reply)
+{
+	struct request request = {.pid = pid, .environment = 1};
+	ssize_t n = aside__ask(aside, &request, sizeof(request), reply, NULL, CONTEXT_WAIT_MS);
+
+	if (n > 0)
+		attrs__add_environment(attrs, (const char *)reply, n);
+	return n < 0 ? n : 0;
 }

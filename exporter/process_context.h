@@ -62,9 +62,6 @@ int attrs__add_context(struct process_attrs *attrs, const __u8 *data, size_t len
  */
 void attrs__add_environment(struct process_attrs *attrs, const char *environment, size_t len);
 
-/** attrs__read_environment - the same from /proc/PID/environ. Return: 0 or -errno. */
-int attrs__read_environment(struct process_attrs *attrs, __u32 pid);
-
 /**
  * struct context_place - where a process published its context
  * @start: address of the header, 0: not known
@@ -89,5 +86,15 @@ aside_work context__work;
  * none, -ETIMEDOUT when memory does not answer, another -errno.
  */
 ssize_t context__read(struct aside *aside, __u32 pid, struct context_place *place, __u8 *reply);
+
+/**
+ * attrs__read_environment - attrs__add_environment() from /proc/PID/environ
+ * @aside: with context__work
+ * @reply: ASIDE_REPLY_MAX bytes of room
+ *
+ * Return: 0, -ETIMEDOUT when the process's memory does not answer, another -errno.
+ */
+int attrs__read_environment(struct process_attrs *attrs, struct aside *aside, __u32 pid,
+			    __u8 *reply);
 
 #endif

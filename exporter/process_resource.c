@@ -24,6 +24,7 @@ struct process {
 	unsigned int look_at, look_after;
 	bool read;    /* what was to be had, was */
 	bool refused; /* its memory does not answer */
+	bool locked;  /* nor does its environment */
 };
 
 struct process_resources {
@@ -213,6 +214,23 @@ static ssize_t ask(struct process_resources *resources, struct process *process,
 	return n;
 }
 
+static int read_environment(struct process_resources *resources, struct process *process,
+			    struct process_attrs *attrs)
+{
+	int err;
+
+	if (process->locked)
+		return -ENOENT;
+	if (resources->timeouts >= TIMEOUTS_MAX)
+		return -EAGAIN;
+	err = attrs__read_environment(attrs, &resources->aside, process->id.pid, resources->reply);
+	if (err == -ETIMEDOUT) {
+		process->locked = process->refused = true;
+		resources->timeouts++;
+	}
+	return err;
+}
+
 static void refresh(struct process_resources *resources, struct process *process, const char *path)
 {
 	struct context_place place = process->place;
@@ -230,7 +248,7 @@ static void refresh(struct process_resources *resources, struct process *process
 	}
 	if (n > 0 && attrs__add_context(&attrs, resources->reply, n))
 		n = -EBADMSG;
-	if (attrs__read_environment(&attrs, process->id.pid) && n <= 0)
+	if (read_environment(resources, process, &attrs) && n <= 0)
 		goto out;
 	/* Whoever has the number now must still be the one that was asked for. */
 	if (attrs.bytes.failed || !is_same(&process->id, path))

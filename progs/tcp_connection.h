@@ -127,8 +127,12 @@ static __noinline int conn__settle(struct conn *conn, struct sock *sk, _Bool is_
 {
 	__u32 generation = otel_filter.generation + 1;
 
-	if ((otel_filter.flags & OTEL_FILTER_F_DEADLINE) && otel_deadline__passed())
+	/* Nothing is selected any more; whoever resumes has it judged again. */
+	if ((otel_filter.flags & OTEL_FILTER_F_DEADLINE) && otel_deadline__passed()) {
+		conn->selected = 0;
+		conn->generation = 0;
 		return 0;
+	}
 	if (conn->generation != generation) {
 		struct kernfs_node *kn = otel_owner__of_socket(&conn->owner, sk);
 

@@ -54,16 +54,21 @@ static __noinline int established(struct conn *conn, struct sock *sk)
 /* Before it was established. */
 static __noinline int failed(struct conn *conn, struct sock *sk)
 {
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
 	struct conn_error_key key = {};
 	struct tcp_failures *value;
 
+	conn__settle(conn, sk, 0);
 	conn__count_traffic(conn, sk, 1);
-	if (!conn->selected)
+	if (!conn->selected || !tp)
 		return 0;
 	conn__key(conn, sk, (struct conn_key *)&key);
 	key.error = error__of(sk->sk_err);
 	if (!key.error)
 		key.error = conn->error;
+	/* connect(2) itself said why: there is no free port, say. */
+	if (!key.error && !tp->segs_out)
+		key.error = _OTHER;
 	/*
 	 * A program that waits for it may have read, and thereby cleared, the error before
 	 * the state changes. Only a program that closes the socket shuts it down first.
@@ -115,7 +120,7 @@ static __noinline int count_drops(struct conn *conn, struct sock *sk)
 	struct tcp_traffic *value;
 	struct conn_key key;
 
-	if (!drops || !conn->selected)
+	if (!drops || !conn__settle(conn, sk, 0))
 		return 0;
 	conn__key(conn, sk, &key);
 	value = conn__series(conn, sk, &traffic, &key, &no_traffic);

@@ -93,7 +93,8 @@ static __always_inline __u64 tcp__sent(struct tcp_sock *tp, _Bool counts_syn)
 	/* The FIN is the last that is written. */
 	if (next == write && state__has_fin(state))
 		acked -= 1;
-	return acked - counts_syn;
+	/* A SYN that connect(2) never came to send does not count as one. */
+	return acked ? acked - counts_syn : 0;
 }
 
 /* Payload that came in order. The FIN takes a sequence number, and SOCK_DONE says that it came. */

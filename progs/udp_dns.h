@@ -101,32 +101,56 @@ static __noinline int dns__timed_out(const struct dns_key *key)
 	return 0;
 }
 
-/* For each query in the table. */
-static long dns__expire(void *map, struct query_key *key, struct query *query, void *ctx)
+/* One CPU's clock may be a little behind another's. */
+static __always_inline __u64 dns__since(__u64 start)
 {
-	struct dns_key series = {.cgroup = query->cgroup};
-	struct query_key copy = *key;
+	__u64 now = bpf_ktime_get_ns();
 
-	if (bpf_ktime_get_ns() - query->start <= dns_timeout * 1000000000ULL)
+	return now > start ? now - start : 0;
+}
+
+/* A query that has waited too long fails. Returns whether it is no longer in the table. */
+static __noinline int dns__give_up(const struct query_key *key, const struct query *query)
+{
+	struct dns_key series = {};
+	struct query_key copy;
+
+	if (!key || !query || dns__since(query->start) <= dns_timeout * 1000000000ULL)
 		return 0;
+	copy = *key;
+	series.cgroup = query->cgroup;
 	__builtin_memcpy(series.name, query->name, DNS_NAME_LEN);
 	if (!bpf_map_delete_elem(&queries, &copy))
 		dns__timed_out(&series);
+	return 1;
+}
+
+/* For each query in the table. */
+static long dns__expire(void *map, struct query_key *key, struct query *query, void *ctx)
+{
+	dns__give_up(key, query);
 	return 0;
 }
 
-/* Asked again, the same query goes on. */
+/*
+ * Asked again, the same query goes on. But a socket that lives long comes to use a number again,
+ * and the one before it may have got no answer since anybody read the numbers.
+ */
 static __noinline int dns__asked(struct __sk_buff *skb, const struct datagram *d, __u64 cgroup)
 {
 	struct query_key key = {.socket = bpf_get_socket_cookie(skb)};
 	struct query query = {.start = bpf_ktime_get_ns(), .cgroup = cgroup};
 	struct dns_header header;
+	struct query *before;
 
 	if (!dns__header(skb, d, &header, 0))
 		return 0;
 	key.id = header.id;
 	if (dns_name)
 		dns__name(skb, d->payload + sizeof(header), query.name);
+	before = bpf_map_lookup_elem(&queries, &key);
+	if (before && !dns__give_up(&key, before))
+		return 0;
 	if (bpf_map_update_elem(&queries, &key, &query, BPF_NOEXIST) &&
 	    !bpf_map_lookup_elem(&queries, &key))
 		otel_lose(queries_full);
@@ -136,7 +160,7 @@ static __noinline int dns__asked(struct __sk_buff *skb, const struct datagram *d
 static __noinline int dns__answered(struct __sk_buff *skb, const struct datagram *d)
 {
 	struct query_key key = {.socket = bpf_get_socket_cookie(skb)};
-	__u64 now = bpf_ktime_get_ns(), start;
+	__u64 took;
 	struct dns_header header;
 	struct dns_lookups *value;
 	struct dns_key series = {};
@@ -150,20 +174,20 @@ static __noinline int dns__answered(struct __sk_buff *skb, const struct datagram
 	query = bpf_map_lookup_elem(&queries, &key);
 	if (!query)
 		return 0;
-	start = query->start;
+	took = dns__since(query->start);
 	series.cgroup = query->cgroup;
 	__builtin_memcpy(series.name, query->name, DNS_NAME_LEN);
 	/* Of two answers at once one has it. */
 	if (bpf_map_delete_elem(&queries, &key))
 		return 0;
-	if (now - start > dns_timeout * 1000000000ULL) {
+	if (took > dns_timeout * 1000000000ULL) {
 		dns__timed_out(&series);
 		return 0;
 	}
 	code = (bpf_ntohs(header.flags) & 0xf) + 1;
 	series.code = code < _OTHER ? code : _OTHER;
 	value = otel_table__get(&lookups, &series, &no_lookups, &added);
-	if (value && !exphist_s__record_atomic(&value->duration, now > start ? now - start : 0))
+	if (value && !exphist_s__record_atomic(&value->duration, took))
 		otel_lose(out_of_range);
 	return 0;
 }

@@ -266,6 +266,45 @@ static void failures_say_why(struct live *live)
 	EXPECT_EQ(OF("io", "deaf"), 0);
 }
 
+/* The same port to the same peer once more: connect(2) fails before there is a SYN. */
+static void unsent(void *ctx, int gate)
+{
+	union address address = address__loopback(AF_INET, false), local = address;
+	int listener = socket__listen(&address, 3), first, fd, on = 1;
+	socklen_t len = sizeof(local);
+
+	(void)ctx;
+	(void)gate;
+	first = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	ASSERT_EQ(setsockopt(first, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)), 0);
+	ASSERT_EQ(bind(first, &local.any, address__len(&local)), 0);
+	ASSERT_EQ(getsockname(first, &local.any, &len), 0);
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	ASSERT_EQ(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)), 0);
+	ASSERT_EQ(bind(fd, &local.any, len), 0);
+	ASSERT_EQ(connect(first, &address.any, address__len(&address)), 0);
+	socket__send_all(first, REQUEST); /* into the buffers: nobody accepts it */
+	for (int i = 0; i < FAILURES; i++) {
+		ASSERT_EQ(connect(fd, &address.any, address__len(&address)), -1);
+		ASSERT_EQ(errno, EADDRNOTAVAIL);
+	}
+	close(fd);
+	close(first);
+	close(listener);
+}
+
+static void failures_before_the_syn(struct live *live)
+{
+	struct json_object *root _cleanup_json_ = NULL;
+
+	place__run(live, "unsent", unsent, NULL);
+	root = live__export_file(live);
+	EXPECT_EQ(OF("connection.failures", "unsent"), FAILURES);
+	EXPECT_EQ(OF("connection.failures", "unsent", "error.type", "_OTHER"), FAILURES);
+	/* A SYN that was not sent is not taken off what the others sent. */
+	EXPECT_EQ(OF("io", "unsent", "network.io.direction", "transmit"), REQUEST);
+}
+
 /* There is the loopback interface and no other. */
 static void unroutable(void *ctx, int gate)
 {
@@ -439,6 +478,73 @@ static void expect_open(struct live *live, __u64 n)
 	EXPECT_EQ(OF("io", "a", ROLE, "client", "network.io.direction", "transmit"), AFTER);
 	EXPECT_EQ(OF("io", "a", ROLE, "server", "network.io.direction", "receive"), AFTER);
 	EXPECT_EQ(OF("connection.closed", "a"), 0);
+}
+
+/* --- the end of the duration -------------------------------------------------------------------
+ */
+
+static void past_the_end(void *ctx, int gate)
+{
+	union address address = address__loopback(AF_INET, false);
+	int listener = socket__listen(&address, 3), fd[2];
+
+	(void)ctx;
+	gate__await(gate);
+	fd[0] = socket__connect(&address);
+	fd[1] = accept(listener, NULL, NULL);
+	socket__send_all(fd[0], BEFORE);
+	socket__receive_all(fd[1], BEFORE);
+	gate__pass(gate);
+	gate__await(gate); /* it has passed */
+	socket__send_all(fd[0], AFTER);
+	socket__receive_all(fd[1], AFTER);
+	gate__pass(gate);
+	gate__await(gate); /* an export */
+	socket__send_all(fd[0], AFTER);
+	socket__receive_all(fd[1], AFTER);
+	close(fd[0]);
+	socket__receive_all(fd[1], 1);
+	close(fd[1]);
+	ASSERT_LT(socket__connect(
+			  &(union address){.v4 = {.sin_family = AF_INET, .sin_port = htons(1)}}),
+		  0);
+}
+
+static void expect_ended(struct live *live)
+{
+	struct json_object *root _cleanup_json_ = live__export_file(live);
+
+	EXPECT_EQ(OF("io", "late", ROLE, "client", "network.io.direction", "transmit"), BEFORE);
+	EXPECT_EQ(OF("io", "late", ROLE, "server", "network.io.direction", "receive"), BEFORE);
+	EXPECT_EQ(OF("connection.successes", "late"), 2);
+	EXPECT_EQ(OF("connection.closed", "late"), 0);
+	EXPECT_EQ(OF("connection.failures", "late"), 0);
+}
+
+/* What was selected before is not measured on, also not by the iterator. */
+TEST_TIMEOUT(nothing_is_measured_after_the_duration, 60)
+{
+	struct live *live _cleanup_live_ = live__begin();
+	static struct output output;
+	char filter[PATH_MAX + 16];
+	struct place place;
+
+	place__start(&place, live, "late", past_the_end, NULL);
+	snprintf(filter, sizeof(filter), "cgroup=%s", live->cgroup);
+	live__must("load", TCP_OBJECT, "--filter", filter, "--duration", "8s");
+	gate__pass(place.gate);
+	gate__await(place.gate);
+	expect_ended(live);
+	do {
+		usleep(100000);
+		ASSERT_EQ(live__otelbpf(&output, "status", "-j", "--measure", "0", "tcp"), 0);
+	} while (!strstr(output.out, "\"stopped\""));
+	gate__pass(place.gate);
+	gate__await(place.gate);
+	expect_ended(live);
+	gate__pass(place.gate);
+	place__wait(&place);
+	expect_ended(live);
 }
 
 TEST_TIMEOUT(connections_that_were_there_are_not_new, 60)
@@ -821,6 +927,7 @@ TEST_TIMEOUT(known_connections_give_known_numbers, 60)
 	load_tcp(live, NULL);
 	connections_are_counted_to_the_byte(live);
 	failures_say_why(live);
+	failures_before_the_syn(live);
 	what_is_sent_again_is_counted_by_kind(live);
 	full_queues_and_shut_windows(live);
 	round_trip_times_are_those_of_the_socket(live);

@@ -305,6 +305,20 @@ static void lookups(void *ctx, int gate)
 	usleep(1200000);
 }
 
+/* Nobody has exported meanwhile. */
+static void same_number_later(void *ctx, int gate)
+{
+	union address address = address__loopback(AF_INET, false);
+	int server = bound(&address, 53), client = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	(void)ctx;
+	(void)gate;
+	ASSERT_EQ(connect(client, &address.any, address__len(&address)), 0);
+	look_up(client, server, 200, "silent.example.org", false);
+	usleep(1200000);
+	look_up(client, server, 200, "www.example.org", false);
+}
+
 TEST_TIMEOUT(dns_lookups, 60)
 {
 	struct live *live _cleanup_live_ = live__begin();
@@ -317,6 +331,7 @@ TEST_TIMEOUT(dns_lookups, 60)
 	live__must("load", UDP_OBJECT, "--filter", filter, "--set", "udp.dns_timeout=1", "--set",
 		   "udp.dns_name=1");
 	place__run(live, "a", lookups, NULL);
+	place__run(live, "b", same_number_later, NULL);
 	root = live__export_file(live);
 #define CODE "dns.response.code"
 #define NAME "dns.question.name"
@@ -327,6 +342,9 @@ TEST_TIMEOUT(dns_lookups, 60)
 	EXPECT_EQ(OF("dns.lookup.duration", "a"), LOOKUPS + MISSING);
 	EXPECT_EQ(OF("dns.lookup.timeouts", "a", NAME, "silent.example.org"), 1);
 	EXPECT_EQ(OF("dns.lookup.timeouts", "a"), 1);
+	EXPECT_EQ(OF("dns.lookup.timeouts", "b", NAME, "silent.example.org"), 1);
+	EXPECT_EQ(OF("dns.lookup.timeouts", "b"), 1);
+	EXPECT_EQ(OF("dns.lookup.duration", "b", CODE, "NOERROR", NAME, "www.example.org"), 1);
 	ASSERT_EQ(otlp_json__find(root, "dns.lookup.duration", &point, CODE, "NXDOMAIN"), 1);
 	EXPECT_GE(otlp_json__f64(point.point, "min"), LATE_MS / 1e3);
 	EXPECT_EQ(otlp_json__total(root, "otelbpf.losses"), 0);

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -505,6 +506,8 @@ TEST(environment_without_process)
 	static const char bytes[] = "OTEL_SERVICE_NAMES=no\0OTEL_SERVICE_NAME\0"
 				    "OTEL_SERVICE_NAME=yes\0OTEL_SERVICE_NAME=late\0"
 				    "OTEL_RESOURCE_ATTRIBUTES=a=\xff%e4%b8%ad";
+	struct aside aside = {.work = context__work};
+	static __u8 reply[ASIDE_REPLY_MAX];
 	struct process_attrs attrs = {0};
 	char many[8192] = "OTEL_RESOURCE_ATTRIBUTES=";
 
@@ -526,7 +529,8 @@ TEST(environment_without_process)
 	attrs__add_environment(&attrs, "", 0);
 	attrs__add_environment(&attrs, NULL, 0);
 	EXPECT_EQ(attrs.n, 0);
-	EXPECT_EQ(attrs__read_environment(&attrs, 0x7ffffff0), -ENOENT);
+	EXPECT_EQ(attrs__read_environment(&attrs, &aside, 0x7ffffff0, reply), -ENOENT);
+	aside__stop(&aside);
 }
 
 /* --- other processes ------------------------------------------------------------------ */
@@ -869,6 +873,25 @@ static void publish_fuse(const struct context *context)
 	publish(&mine);
 }
 
+static void *map_and_unmap(void *arg)
+{
+	for (;;) {
+		munmap(mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), 4096);
+		usleep(1000);
+	}
+	return arg;
+}
+
+/* Behind a thread that waits to change the mappings everybody waits who wants to look at them. */
+static void publish_fuse_and_map(const struct context *context)
+{
+	pthread_t thread;
+
+	publish_fuse(context);
+	if (pthread_create(&thread, NULL, map_and_unmap, NULL))
+		_exit(77);
+}
+
 static void never_answers(void (*body)(const struct context *), int at_least)
 {
 	struct process_resources *resources = process_resources__new();
@@ -900,6 +923,14 @@ TEST(memory_of_a_dead_server)
 		SKIP("not root");
 	/* The read did wait: else this tests nothing. */
 	never_answers(publish_fuse, CONTEXT_WAIT_MS - 1);
+	unlink("/tmp/otelbpf-fuse-file");
+}
+
+TEST(mappings_that_are_locked)
+{
+	if (geteuid())
+		SKIP("not root");
+	never_answers(publish_fuse_and_map, CONTEXT_WAIT_MS - 1);
 	unlink("/tmp/otelbpf-fuse-file");
 }
 
