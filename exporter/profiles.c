@@ -129,15 +129,15 @@ static int take_stack(void *ctx, const char *key, const char *value)
  * What is left of windows before the first that is wanted is deleted, by an owner: an exporter
  * was killed before it could, or the entry could not be deleted then.
  */
-static int read_entries(const struct reading *reading, struct entries *entries)
+static int read_entries(const struct reading *reading, const struct entries *wanted)
 {
-	struct keys older = {.size = entries->key_size};
+	struct keys older = {.size = wanted->key_size};
+	struct entries entries = *wanted;
 	int err;
 
-	if (reading->owner)
-		entries->older = &older;
-	err = entries__read(entries);
-	keys__delete(&older, entries->fd);
+	entries.older = reading->owner ? &older : NULL;
+	err = entries__read(&entries);
+	keys__delete(&older, entries.fd);
 	keys__free(&older);
 	return err;
 }
