@@ -128,9 +128,13 @@ static int add_stack(const struct building *building, const struct present *pres
 	int locations[2 * OTEL_STACK_DEPTH];
 	size_t n = 0;
 
-	for (int side = 0; side < 2; side++)
-		for (__u32 i = 0; sides[side] && i < sides[side]->n; i++) {
-			struct frame *frame = &building->stacks->frames[sides[side]->frames[i]];
+	for (int side = 0; side < 2; side++) {
+		const __u8 *at = sides[side] ? sides[side]->frames : NULL;
+		const __u8 *end = sides[side] ? at + sides[side]->size : NULL;
+		__u64 index;
+
+		while (at != end && pb__read_varint(&at, end, &index)) {
+			struct frame *frame = &building->stacks->frames[index];
 			/* The innermost user frame below a kernel stack made the call, too. */
 			bool leaf = !n;
 			int location;
@@ -143,6 +147,7 @@ static int add_stack(const struct building *building, const struct present *pres
 				return location;
 			locations[n++] = location;
 		}
+	}
 	return profile_set__stack(building->naming.set, locations, n);
 }
 

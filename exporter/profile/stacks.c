@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "otlp/pb.h"
+
 #define FIRST_SLOTS 256
 
 /* Multiplied by a number that is not known, since a process chooses its frames. */
@@ -91,6 +93,7 @@ int stacks__add(struct stacks *stacks, __u64 hash, const struct otel_stack *stac
 {
 	__u32 n = stack->n < OTEL_STACK_DEPTH ? stack->n : OTEL_STACK_DEPTH;
 	__u32 kind = stack->kind == OTEL_STACK_KERNEL ? OTEL_STACK_KERNEL : OTEL_STACK_USER;
+	__u8 frames[OTEL_STACK_DEPTH * PB_VARINT_MAX], *end = frames;
 	struct stack **slot, *copy;
 
 	if (2 * (stacks->n + 1) > stacks->n_slots && grow_slots(stacks))
@@ -98,18 +101,18 @@ int stacks__add(struct stacks *stacks, __u64 hash, const struct otel_stack *stac
 	slot = find_slot(stacks->slots, stacks->n_slots, hash);
 	if (*slot)
 		return 0;
-	copy = arena__alloc(&stacks->arena, sizeof(*copy) + n * sizeof(copy->frames[0]));
-	if (!copy)
-		return -ENOMEM;
-	copy->hash = hash;
-	copy->n = n;
 	for (__u32 i = 0; i < n; i++) {
 		int index = frame_index(stacks, stack->frames[i], kind);
 
 		if (index < 0)
 			return index;
-		copy->frames[i] = index;
+		end = pb_put__varint(end, index);
 	}
+	copy = arena__alloc(&stacks->arena, sizeof(*copy) + (end - frames));
+	if (!copy)
+		return -ENOMEM;
+	*copy = (struct stack){.hash = hash, .size = end - frames};
+	memcpy(copy->frames, frames, end - frames);
 	*slot = copy;
 	stacks->n++;
 	return 0;

@@ -30,11 +30,11 @@ struct frame {
 	__u32 owner[2];
 };
 
-/** struct stack - @frames are indexes, leaf first */
+/** struct stack - @frames are indexes, leaf first, as varints: most take one or two bytes */
 struct stack {
 	__u64 hash;
-	__u32 n;
-	__u32 frames[];
+	__u32 size; /* of @frames, bytes */
+	__u8 frames[];
 };
 
 /** struct stacks - zero but for @seed: nothing read */
