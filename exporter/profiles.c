@@ -2,6 +2,7 @@
 #include "profiles.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -286,6 +287,9 @@ int profiles__read(struct profiles *profiles, struct resources *resources, struc
 	if (profiles->symbols && count)
 		symbols__trim(profiles->symbols);
 	process_resources__next_export(profiles->processes);
+	/* In small pieces, which a request's one large buffer finds no place in. */
+	if (count)
+		malloc_trim(0);
 	return n < 0 ? n : err == -ENOMEM ? err : count;
 }
 
