@@ -152,6 +152,10 @@ export_stacks()
 	local name=$1 line from=0 to=0 n=0
 	shift
 
+	# It has to have read the tables before an exporter empties them.
+	coproc REFILL { exec timeout 60 build/selftests/bench/refill $pins/cpu/map 1000 8 2>"$log.refill"; }
+	drive=$REFILL_PID
+	read -r line <&"${REFILL[0]}" && n=1
 	build/otelbpf-exporter --pin-dir $pins --interval 2s --output file:/dev/null --format protobuf "$@" \
 		</dev/null >/dev/null 2>"$log" &
 	daemon=$!
@@ -160,9 +164,10 @@ export_stacks()
 		[ $n != 3 ] || from=$(cpu_ns $daemon)
 		[ $n != 8 ] || to=$(cpu_ns $daemon)
 		n=$((n + 1))
-	done < <(timeout 60 build/selftests/bench/refill $pins/cpu/map 1000 8 2>>"$log")
+	done <&"${REFILL[0]}"
+	drive=''
 	if [ $n != 9 ]; then
-		skip[$name]=$(tail -n 1 "$log")
+		skip[$name]=$(tail -q -n 1 "$log.refill" "$log" | tail -n 1)
 	else
 		value_of[$name.cpu_ms]=$(calc '%.1f' "($to - $from) / 5 / 1e6")
 		value_of[$name.share]=$(calc '%.3f' "($to - $from) / 5 / 1e8")

@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "probe.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fail.h"
+#include "grace.h"
+#include "pins.h"
+#include "tagged.h"
+
+#define TRACE_SIZE (16 + 8)
+
+static const struct btf_type *struct_of(const struct btf *btf, __u32 id, int *resolved)
+{
+	const struct btf_type *type;
+
+	*resolved = btf__resolve_type(btf, id);
+	type = *resolved > 0 ? btf__type_by_id(btf, *resolved) : NULL;
+	return type && btf_is_struct(type) ? type : NULL;
+}
+
+static void describe_key(struct profile_probe *probe, const struct btf_type *type, int id)
+{
+	struct profile_layout *layout = &probe->layout;
+
+	for (int i = 0; i < btf_vlen(type); i++) {
+		__u32 offset = btf_member_bit_offset(type, i) / 8;
+		__s64 size = btf__resolve_size(probe->btf, btf_members(type)[i].type);
+		const struct tag *tag = NULL;
+
+		if (size <= 0 || offset + (__u64)size > layout->key_size)
+			continue;
+		while ((tag = tagged__next(probe->tagged, id, i, tag))) {
+			if (!strcmp(tag->word, "window") && size == 4)
+				layout->window = offset;
+			else if (!strcmp(tag->word, "resource") && tag->args == 1 &&
+				 !strcmp(tag->arg[0], "process") &&
+				 size == sizeof(struct otel_process_id))
+				layout->process = offset;
+			else if (!strcmp(tag->word, "trace") && size == TRACE_SIZE)
+				layout->trace = offset;
+			else if (!strcmp(tag->word, "stack") && tag->args == 1 && size == 8)
+				*(strcmp(tag->arg[0], "kernel") ? &layout->user : &layout->kernel) =
+					offset;
+			else if (!strcmp(tag->word, "attr") && tag->args == 2 &&
+				 layout->n_attrs < PROFILE_KEY_ATTRS_MAX && size <= 64) {
+				layout->attrs[layout->n_attrs].name = tag->arg[0];
+				layout->attrs[layout->n_attrs].offset = offset;
+				layout->attrs[layout->n_attrs++].size = size;
+			}
+		}
+	}
+}
+
+/* Return: 0, or -EINVAL with what is missing said. */
+static int describe(struct profile_probe *probe, const struct bpf_map_info *info)
+{
+	struct profile_layout *layout = &probe->layout;
+	const struct btf_type *key, *value;
+	int key_id, value_id;
+
+	*layout = (struct profile_layout){.key_size = info->key_size,
+					  .value_size = info->value_size,
+					  .process = -1,
+					  .user = -1,
+					  .kernel = -1,
+					  .trace = -1,
+					  .window = -1};
+	key = struct_of(probe->btf, info->btf_key_type_id, &key_id);
+	value = struct_of(probe->btf, info->btf_value_type_id, &value_id);
+	if (key)
+		describe_key(probe, key, key_id);
+	for (int i = 0; value && i < btf_vlen(value); i++) {
+		const struct tag *tag = tagged__find(probe->tagged, value_id, i, "samples");
+		__u32 offset = btf_member_bit_offset(value, i) / 8;
+
+		if (!tag || tag->args != 4 || offset + 8 > info->value_size)
+			continue;
+		layout->value = offset;
+		layout->type = tag->arg[0];
+		layout->unit = tag->arg[1];
+		layout->period_type = tag->arg[2];
+		layout->period_unit = tag->arg[3];
+	}
+	if (layout->type && layout->window >= 0 && layout->process >= 0 && probe->stacks >= 0 &&
+	    probe->window >= 0)
+		return 0;
+	warn("probe %s: its profile is not exported: %s is missing", probe->name,
+	     !layout->type	   ? "a value tagged OTEL_SAMPLES()"
+	     : layout->window < 0  ? "a key member tagged OTEL_WINDOW"
+	     : layout->process < 0 ? "a key member tagged OTEL_RESOURCE(process)"
+				   : "what profile.bpf.h declares");
+	return -EINVAL;
+}
+
+/* Offset of the variable with a tag in the section that a map holds. */
+static int find_variable(const struct profile_probe *probe, const struct bpf_map_info *info,
+			 const char *word, __u32 *offset, __u32 *size)
+{
+	const struct btf_type *section = btf__type_by_id(probe->btf, info->btf_value_type_id);
+
+	for (int i = 0; section && btf_is_datasec(section) && i < btf_vlen(section); i++) {
+		const struct btf_var_secinfo *var = &btf_var_secinfos(section)[i];
+
+		if (!tagged__find(probe->tagged, var->type, -1, word))
+			continue;
+		*offset = var->offset;
+		*size = var->size;
+		return *offset + *size <= info->value_size ? 0 : -EINVAL;
+	}
+	return -ENOENT;
+}
+
+static int use_btf(struct profile_probe *probe, __u32 id)
+{
+	if (!probe->btf)
+		probe->btf = btf__load_from_kernel_by_id(id);
+	if (probe->btf && !probe->tagged)
+		probe->tagged = tagged__new(probe->btf);
+	return probe->tagged ? 0 : -errno;
+}
+
+static void read_frequency(struct profile_probe *probe, int fd, const struct bpf_map_info *info)
+{
+	__u32 offset, size, frequency = 0, zero = 0;
+	char *image;
+
+	if (find_variable(probe, info, "frequency", &offset, &size) || size != 4)
+		return;
+	image = malloc(info->value_size);
+	if (image && !bpf_map_lookup_elem(fd, &zero, image))
+		memcpy(&frequency, image + offset, sizeof(frequency));
+	free(image);
+	if (frequency)
+		probe->period = 1000000000ULL / frequency;
+}
+
+/* Takes @fd when the map has a part in the profile. */
+static bool take_map(struct profile_probe *probe, int fd, const char *name,
+		     struct bpf_map_info *samples)
+{
+	static const struct {
+		const char *word;
+		size_t at;
+	} roles[] = {
+		{"profile", offsetof(struct profile_probe, samples)},
+		{"stacks", offsetof(struct profile_probe, stacks)},
+		{"mappings", offsetof(struct profile_probe, mappings)},
+		{"files", offsetof(struct profile_probe, files)},
+		{"processes", offsetof(struct profile_probe, processes)},
+	};
+	struct bpf_map_info info = {0};
+	__u32 len = sizeof(info), var, zero = 0;
+
+	if (bpf_obj_get_info_by_fd(fd, &info, &len) || !info.btf_id || use_btf(probe, info.btf_id))
+		return false;
+	if (info.type == BPF_MAP_TYPE_ARRAY &&
+	    !find_variable(probe, &info, "window-state", &probe->window_offset,
+			   &probe->window_size)) {
+		if (probe->window_size != sizeof(struct otel_window) || probe->window_offset)
+			return false;
+		probe->window = fd;
+		return true;
+	}
+	if (info.type == BPF_MAP_TYPE_ARRAY)
+		read_frequency(probe, fd, &info);
+	var = tagged__variable(probe->btf, name);
+	if (!var)
+		return false;
+	if (tagged__find(probe->tagged, var, -1, "meta") && info.value_size == sizeof(probe->meta))
+		bpf_map_lookup_elem(fd, &zero, &probe->meta);
+	for (size_t i = 0; i < sizeof(roles) / sizeof(roles[0]); i++)
+		if (tagged__find(probe->tagged, var, -1, roles[i].word)) {
+			*(int *)((char *)probe + roles[i].at) = fd;
+			if (!i)
+				*samples = info;
+			return true;
+		}
+	return false;
+}
+
+void profile_probe__close(struct profile_probe *probe)
+{
+	int fds[] = {probe->samples, probe->stacks,    probe->mappings,
+		     probe->files,   probe->processes, probe->window};
+
+	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+	tagged__free(probe->tagged);
+	btf__free(probe->btf);
+}
+
+bool profile_probe__open(struct profile_probe *probe, const char *pin_dir, const char *name)
+{
+	struct bpf_map_info samples = {0};
+	char *dir, *path, **names = NULL;
+	int n = -ENOMEM;
+
+	*probe = (struct profile_probe){.name = name,
+					.samples = -1,
+					.stacks = -1,
+					.mappings = -1,
+					.files = -1,
+					.processes = -1,
+					.window = -1};
+	/* profile.bpf.h's section .data.window: without it there is nothing to look for. */
+	if (asprintf(&path, "%s/%s/map/data_window", pin_dir, name) < 0)
+		return false;
+	n = access(path, F_OK);
+	free(path);
+	if (n)
+		return false;
+	if (asprintf(&dir, "%s/%s/map", pin_dir, name) >= 0) {
+		n = pins__list(dir, &names);
+		for (int i = 0; i < n; i++) {
+			int fd = -1;
+
+			if (asprintf(&path, "%s/%s", dir, names[i]) >= 0) {
+				fd = bpf_obj_get(path);
+				free(path);
+			}
+			if (fd >= 0 && !take_map(probe, fd, names[i], &samples))
+				close(fd);
+		}
+		free(dir);
+	}
+	pins__free_names(names);
+	return probe->samples >= 0 && !describe(probe, &samples);
+}
+
+int profile_probe__read_state(struct profile_probe *probe)
+{
+	__u32 zero = 0;
+
+	if (bpf_map_lookup_elem(probe->window, &zero, &probe->state))
+		return -errno;
+	if (!probe->state.start_ns[probe->state.current & 1])
+		probe->state.start_ns[probe->state.current & 1] = probe->meta.load_realtime_ns;
+	return 0;
+}
+
+int profile_probe__close_window(struct profile_probe *probe, __u64 now_ns)
+{
+	__u32 zero = 0;
+
+	probe->closed = probe->state.current++;
+	probe->state.start_ns[probe->state.current & 1] = now_ns;
+	if (bpf_map_update_elem(probe->window, &zero, &probe->state, BPF_EXIST))
+		return -errno;
+	/* Every program that has read the old number ends before this does. */
+	grace__period();
+	return 0;
+}

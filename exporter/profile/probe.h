@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Describe: a probe's profile table, and the maps that belong to it. */
+#ifndef OTELBPF_PROFILE_PROBE_H
+#define OTELBPF_PROFILE_PROBE_H
+
+#include <bpf/btf.h>
+#include <linux/types.h>
+#include <otelbpf/meta.h>
+#include <otelbpf/profile.h>
+#include <stdbool.h>
+
+#define PROFILE_KEY_ATTRS_MAX 8
+
+struct tagged;
+
+/** struct profile_layout - where things are in a sample's key and value, as the tags say */
+struct profile_layout {
+	__u32 key_size, value_size;
+	int process, user, kernel, trace, window; /* offsets in the key, -1: not there */
+	__u32 value;				  /* offset in the value */
+	struct {
+		const char *name;
+		__u32 offset, size;
+	} attrs[PROFILE_KEY_ATTRS_MAX];
+	int n_attrs;
+	const char *type, *unit, *period_type, *period_unit;
+};
+
+/**
+ * struct profile_probe - a probe that has a profile table
+ * @samples: and the others up to @window: the maps, -1 when there is no such map
+ * @state:   of its windows, see profile_probe__read_state()
+ * @period:  between two samples, ns; 0: none
+ * @closed:  the window that is read
+ */
+struct profile_probe {
+	const char *name;
+	struct btf *btf;
+	struct tagged *tagged;
+	int samples, stacks, mappings, files, processes, window;
+	__u32 window_offset, window_size;
+	struct profile_layout layout;
+	struct otel_meta meta;
+	struct otel_window state;
+	__u64 period;
+	__u32 closed;
+};
+
+/**
+ * profile_probe__open - find a probe's maps
+ * @probe:   set; profile_probe__close() is to be called in any case
+ * @pin_dir: where probes are pinned
+ * @name:    of the probe; kept
+ *
+ * Return: whether there is a profile that can be read. What is missing is said.
+ */
+bool profile_probe__open(struct profile_probe *probe, const char *pin_dir, const char *name);
+void profile_probe__close(struct profile_probe *probe);
+
+/** profile_probe__read_state - read @state: 0 or -errno */
+int profile_probe__read_state(struct profile_probe *probe);
+
+/**
+ * profile_probe__close_window - open the next window; the one that was open is @closed
+ *
+ * No program writes into that one any more. Return: 0 or -errno.
+ */
+int profile_probe__close_window(struct profile_probe *probe, __u64 now_ns);
+
+#endif
