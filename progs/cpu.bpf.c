@@ -13,6 +13,7 @@
  */
 #include "vmlinux.h"
 
+#define OTEL_NO_CGROUP_NAMES
 #include <otelbpf/otel.bpf.h>
 #include <otelbpf/profile.bpf.h>
 
@@ -34,7 +35,7 @@ struct sample_value {
 /* Written at every sample; read and deleted by the exporter, a window at a time. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 16384);
+	__uint(max_entries, 12288);
 	__type(key, struct otel_sample_key);
 	__type(value, struct sample_value);
 } samples SEC(".maps") OTEL_PROFILE;

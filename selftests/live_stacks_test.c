@@ -3,12 +3,16 @@
  * More stacks than there is room for: what is not there is counted, and neither the kernel's
  * memory nor the exporter's grows beyond its bound.
  */
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "fdinfo.h"
 #include "ktap.h"
 #include "samples.h"
 
@@ -139,6 +143,55 @@ TEST_TIMEOUT(every_stack_or_its_loss, 60)
 	EXPECT_EQ(losses(requests, "blocked_full"), 0);
 	/* Whether a stack is there does not change how long it was blocked. */
 	EXPECT_GE((double)distinct.without / lost, 0.5 * distinct.with / distinct.n);
+}
+
+/* --- the kernel's memory ---------------------------------------------------------------------- */
+
+#define BUDGET_CPUS 8
+#define BUDGET (64ULL << 20) /* docs/design.md: of all default probes on so many CPUs */
+
+/* What a map takes here, and what it would take on a machine with BUDGET_CPUS. */
+static void add_memory(const char *path, __u64 *here, __u64 *there)
+{
+	int fd = bpf_obj_get(path), cpus = libbpf_num_possible_cpus();
+	struct bpf_map_info info = {};
+	__u32 len = sizeof(info);
+	__u64 memory, copies = 0;
+
+	ASSERT_GE(fd, 0);
+	ASSERT_EQ(bpf_obj_get_info_by_fd(fd, &info, &len), 0);
+	memory = fdinfo__memory(fd);
+	close(fd);
+	EXPECT_GT(memory, 0);
+	if (info.type == BPF_MAP_TYPE_PERCPU_HASH || info.type == BPF_MAP_TYPE_PERCPU_ARRAY)
+		copies = (info.value_size + 7ULL) / 8 * 8 * info.max_entries;
+	printf("  %8llu KiB, %8llu KiB a CPU: %s\n", memory >> 10, copies >> 10, path);
+	EXPECT_GE(memory, copies * cpus);
+	*here += memory;
+	*there += memory - copies * cpus + copies * BUDGET_CPUS;
+}
+
+TEST_TIMEOUT(kernel_memory, 60)
+{
+	_cleanup_live_ struct live *live = live__begin();
+	__u64 here = 0, there = 0;
+	char text[PATH_MAX + 16];
+	glob_t maps;
+
+	live__make_cgroup(live, "");
+	snprintf(text, sizeof(text), "cgroup=%s", live->cgroup);
+	live__must("load", "-q", CPU_OBJECT, OFFCPU_OBJECT, SYSCALLS_OBJECT, "--filter", text);
+	snprintf(text, sizeof(text), "%s/*/map/*", live->pin_dir);
+	ASSERT_EQ(glob(text, 0, NULL, &maps), 0);
+	/* What they have in common. */
+	snprintf(text, sizeof(text), "%s/*", live->shared_dir);
+	ASSERT_EQ(glob(text, GLOB_APPEND, NULL, &maps), 0);
+	EXPECT_GT(maps.gl_pathc, 3 * 10);
+	for (size_t i = 0; i < maps.gl_pathc; i++)
+		add_memory(maps.gl_pathv[i], &here, &there);
+	globfree(&maps);
+	printf("%.1f MiB, %.1f on %d CPUs\n", here / 1048576.0, there / 1048576.0, BUDGET_CPUS);
+	EXPECT_LE(there, BUDGET);
 }
 
 /* --- the exporter's memory -------------------------------------------------------------------- */

@@ -18,7 +18,9 @@
 #include "ktap.h"
 #include "samples.h"
 
-#define MILLISECONDS "1000"
+/* A timer that is late counts for all its periods in one place: an emulated one takes longer to
+ * even that out. */
+#define MILLISECONDS (is_emulated() ? "4000" : "1000")
 #define HZ 997
 #define TOOLS BUILD_DIR "/selftests/tools"
 
@@ -73,7 +75,6 @@ static void expect_shares(struct json_object *requests, const char *program,
 /* --- programs --------------------------------------------------------------------------------- */
 
 #define PROGRAMS_MAX 4
-#define ROUNDS_MAX 5
 
 /**
  * struct round - programs to run while the probe is loaded
@@ -91,13 +92,7 @@ static void run_once(struct live *live, const char *program, struct truth *truth
 	truth__wait(truth);
 }
 
-/*
- * Runs the programs, one after the other, and exports.
- *
- * In a virtual machine whose host is busy the clock goes on while nothing runs: the program is
- * charged for that time, and there are no timer interrupts in it. Such a round tells nothing of
- * the profiler. It is seen by the number of samples, and done again.
- */
+/* Runs the programs, one after the other, and exports. */
 static struct json_object *measure(struct live *live, const struct round *round,
 				   struct truth *truths)
 {
@@ -106,28 +101,12 @@ static struct json_object *measure(struct live *live, const struct round *round,
 	live__make_cgroup(live, "");
 	snprintf(filter, sizeof(filter), "cgroup=%s", live->cgroup);
 	snprintf(frequency, sizeof(frequency), "cpu.frequency=%d", HZ);
-	for (int tries = 0; tries < ROUNDS_MAX; tries++) {
-		struct json_object *requests;
-		bool starved = false;
-
-		live__must("load", "-q", CPU_OBJECT, "--set", frequency, "--filter", filter);
-		for (int i = 0; round->programs[i]; i++) {
-			ASSERT_LT(i, PROGRAMS_MAX);
-			round->run(live, round->programs[i], &truths[i]);
-		}
-		requests = export(live);
-		for (int i = 0; is_emulated() && round->programs[i]; i++) {
-			double samples =
-				profiles__weigh(requests, round->programs[i], "samples", NULL, 0);
-
-			starved |= samples < 0.95 * truths[i].total / 1e9 * HZ;
-		}
-		if (!starved)
-			return requests;
-		json_object_put(requests);
-		live__must("unload", "-q", "cpu");
+	live__must("load", "-q", CPU_OBJECT, "--set", frequency, "--filter", filter);
+	for (int i = 0; round->programs[i]; i++) {
+		ASSERT_LT(i, PROGRAMS_MAX);
+		round->run(live, round->programs[i], &truths[i]);
 	}
-	SKIP("the host is too busy: timer interrupts are missing");
+	return export(live);
 }
 
 static void expect_no_names(struct json_object *requests, const char *program,
@@ -179,7 +158,7 @@ static void run_many(struct live *live, const char *program, struct truth *all)
 		char ms[16];
 
 		/* Of different length, so that they do not run in step with the timer. */
-		snprintf(ms, sizeof(ms), "%d", 23 + i * 7 % 31);
+		snprintf(ms, sizeof(ms), "%d", 33 + i * 7 % 61);
 		truth__start(&one, live, false, program, ms);
 		truth__wait(&one);
 		if (!i) {
@@ -257,4 +236,4 @@ TEST_TIMEOUT(plugin_of_a_living_process, 60)
 	expect_shares(requests, "burn_dlopen", &truth, false);
 }
 
-TEST_MAIN()
+TEST_MAIN_ALONE()

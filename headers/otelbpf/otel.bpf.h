@@ -19,7 +19,10 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 
+/* For programs whose keys have no cgroup: the map takes more than 1 MiB. */
+#ifndef OTEL_NO_CGROUP_NAMES
 #include "cgroup.bpf.h"
+#endif
 #include "cpu.bpf.h"
 #include "exphist.bpf.h"
 #include "filter.bpf.h"

@@ -48,10 +48,12 @@ struct {
 	__type(value, struct otel_stack);
 } stacks SEC(".maps") OTEL_TAG("stacks");
 
+#define OTEL_FILES_MAX 1536 /* with code that was sampled; a system has some hundreds */
+
 /* Build ids and the numbers that frames have for them. Written by the programs. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 4096);
+	__uint(max_entries, OTEL_FILES_MAX);
 	__type(key, struct otel_build_id);
 	__type(value, __u32);
 } mappings SEC(".maps") OTEL_TAG("mappings");
@@ -62,7 +64,7 @@ struct {
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 4096);
+	__uint(max_entries, OTEL_FILES_MAX);
 	__type(key, __u32);
 	__type(value, struct otel_path);
 } files SEC(".maps") OTEL_TAG("files");
@@ -70,7 +72,7 @@ struct {
 /* Processes by id: what their resource is made of when they are gone. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 4096);
+	__uint(max_entries, 1536);
 	__type(key, struct otel_process_id);
 	__type(value, struct otel_process);
 } processes SEC(".maps") OTEL_TAG("processes");
