@@ -55,6 +55,9 @@ static __noinline int begin_child(struct sock *sk)
 		conn = conn__make(sk, NULL);
 	if (!conn)
 		return 0;
+	/* The listening socket's verdict holds for it, unless that is of before a pause. */
+	if (conn->epoch != otel_filter.epoch + 1)
+		conn->generation = 0;
 	conn__reset(conn, server, TCP_SYN_RECV);
 	conn__settle(conn, sk, 0);
 	return 0;
@@ -63,6 +66,7 @@ static __noinline int begin_child(struct sock *sk)
 static __always_inline void on_state(struct sock *sk, __u32 old, __u32 new, _Bool nested)
 {
 	struct conn *conn;
+	_Bool is_known;
 
 	/* On its way from established to closed nothing is to be done. */
 	if (new != TCP_CLOSE &&new != TCP_ESTABLISHED && !state__is_handshake(new) &&
@@ -71,7 +75,8 @@ static __always_inline void on_state(struct sock *sk, __u32 old, __u32 new, _Boo
 	if (!socket__is_tcp(sk))
 		return;
 	conn = bpf_sk_storage_get(&conns, sk, 0, 0);
-	if (conn && conn->epoch == otel_filter.epoch + 1 && conn->state == new)
+	is_known = conn && conn->epoch == otel_filter.epoch + 1;
+	if (is_known && conn->state == new)
 		return; /* the other one of the two programs was here */
 	if (new == TCP_SYN_SENT || new == TCP_LISTEN) {
 		begin(sk, new == TCP_LISTEN ? server : client, new);
@@ -84,7 +89,8 @@ static __always_inline void on_state(struct sock *sk, __u32 old, __u32 new, _Boo
 	/* What the other one did not take in is not selected; it need not be judged twice. */
 	if (!conn && nested)
 		return;
-	conn = conn__meet(sk, NULL);
+	if (!is_known)
+		conn = conn__meet(sk, NULL);
 	if (!conn)
 		return;
 	/* A handshake that began before we looked. */

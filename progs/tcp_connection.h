@@ -226,7 +226,7 @@ static __noinline int conn__set_baseline(struct conn *conn, struct sock *sk)
 	return 0;
 }
 
-/* Nothing is counted yet. The owner stays. */
+/* Nothing is counted yet. The owner stays, and so does what the filter said of it. */
 static __noinline int conn__reset(struct conn *conn, enum tcp_role role, __u8 state)
 {
 	conn->start = 0;
@@ -238,7 +238,6 @@ static __noinline int conn__reset(struct conn *conn, enum tcp_role role, __u8 st
 	conn->retransmits = 0;
 	conn->drops = 0;
 	conn->epoch = otel_filter.epoch + 1;
-	conn->generation = 0;
 	conn->counted = 0;
 	conn->error = 0;
 	conn->state = state;
@@ -257,6 +256,7 @@ static __noinline struct conn *conn__make(struct sock *sk, struct task_struct *t
 {
 	struct otel_owner owner = {};
 	struct kernfs_node *kn = otel_owner__of_socket(&owner, sk);
+	__u32 generation = otel_filter.generation + 1; /* before the filter is asked */
 	struct conn *conn;
 
 	if (task)
@@ -269,6 +269,8 @@ static __noinline struct conn *conn__make(struct sock *sk, struct task_struct *t
 		return NULL;
 	}
 	conn->owner = owner;
+	conn->generation = generation;
+	conn->selected = 1;
 	return conn;
 }
 
@@ -302,7 +304,8 @@ static __noinline struct conn *conn__meet(struct sock *sk, struct task_struct *t
 	conn->start = 0;
 	conn->established = 0;
 	conn->counted = 0;
-	conn->generation = 0;
+	if (was)
+		conn->generation = 0;
 	conn->state = state;
 	conn->role = 0;
 	if (state == TCP_LISTEN) {
