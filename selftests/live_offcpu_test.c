@@ -195,41 +195,50 @@ static unsigned long long count_blocks(pid_t pid)
 	return blocks;
 }
 
-/* Waits until it blocks the next time, and says when that was and what the profile has of it. */
-static __u64 after_next_block(struct live *live, pid_t pid, struct thread_state *state)
+/* Waits until it blocks the next time, and says when that was. */
+static void next_block(pid_t pid, struct thread_state *state)
 {
-	_cleanup_json_ struct json_object *requests = NULL;
-	struct weight weight = {.name = "kcompactd"};
+	unsigned long long before = count_blocks(pid);
 	char path[64];
-	__u64 total;
 	FILE *file;
 
-	/* Again if it woke up before the exporter was done. */
-	do {
-		unsigned long long before = count_blocks(pid);
+	while ((state->blocks = count_blocks(pid)) == before)
+		usleep(500);
+	state->ns = monotonic_ns();
+	snprintf(path, sizeof(path), "/proc/%d/schedstat", pid);
+	file = fopen(path, "re");
+	ASSERT_TRUE(file);
+	ASSERT_EQ(fscanf(file, "%llu", &state->cpu_ns), 1);
+	fclose(file);
+}
 
-		json_object_put(requests);
-		while ((state->blocks = count_blocks(pid)) == before)
-			usleep(500);
-		state->ns = monotonic_ns();
-		snprintf(path, sizeof(path), "/proc/%d/schedstat", pid);
-		file = fopen(path, "re");
-		ASSERT_TRUE(file);
-		ASSERT_EQ(fscanf(file, "%llu", &state->cpu_ns), 1);
-		fclose(file);
-		requests = live__export_file(live);
-	} while (count_blocks(pid) != state->blocks);
-	total = profiles__weigh(requests, KTHREAD, "off_cpu", &weight, 1);
-	/* All of it below the thread's function. */
-	EXPECT_EQ(weight.value, total);
-	return total;
+/*
+ * Measures six of its blocks and says how long they were. The commands before and after have
+ * to be over while it is blocked. Return: whether they were.
+ */
+static bool measure_blocks(pid_t pid, __u64 *real)
+{
+	struct thread_state first, last;
+
+	live__must("load", "-q", OFFCPU_OBJECT, "--filter", "comm=nobody");
+	next_block(pid, &first);
+	live__must("filter", "add", "-q", "comm", KTHREAD);
+	if (count_blocks(pid) != first.blocks)
+		return false;
+	next_block(pid, &first);
+	for (int i = 0; i < 6; i++)
+		next_block(pid, &last);
+	live__must("pause", "-q");
+	*real = last.ns - first.ns - (last.cpu_ns - first.cpu_ns);
+	return count_blocks(pid) == last.blocks && last.blocks == first.blocks + 6;
 }
 
 TEST_TIMEOUT(kernel_thread, 60)
 {
 	_cleanup_live_ struct live *live = live__begin();
-	struct thread_state first = {}, last = {};
-	__u64 before, after = 0, real;
+	_cleanup_json_ struct json_object *requests = NULL;
+	struct weight weight = {.name = "kcompactd"};
+	__u64 total, real;
 	pid_t pid;
 
 	/* No cgroup of ours has a kernel thread, and other processes are none of our business. */
@@ -238,15 +247,13 @@ TEST_TIMEOUT(kernel_thread, 60)
 	pid = find_process(KTHREAD);
 	if (!pid)
 		SKIP("no " KTHREAD " here");
-	live__must("load", "-q", OFFCPU_OBJECT, "--filter", "comm=" KTHREAD);
-	after_next_block(live, pid, &first);
-	before = after_next_block(live, pid, &first);
-	for (int i = 0; i < 6; i++)
-		after = after_next_block(live, pid, &last);
-	printf("%llu blocks\n", last.blocks - first.blocks);
-	EXPECT_GE(last.blocks - first.blocks, 6);
-	real = last.ns - first.ns - (last.cpu_ns - first.cpu_ns);
-	expect_ns(KTHREAD, after - before, real, real);
+	while (!measure_blocks(pid, &real))
+		live__must("unload", "-q");
+	requests = live__export_file(live);
+	total = profiles__weigh(requests, KTHREAD, "off_cpu", &weight, 1);
+	/* All of it below the thread's function. */
+	EXPECT_EQ(weight.value, total);
+	expect_ns(KTHREAD, total, real, real);
 }
 
 TEST_MAIN()
