@@ -162,7 +162,9 @@ static void add_memory(const char *path, __u64 *here, __u64 *there)
 	ASSERT_EQ(bpf_obj_get_info_by_fd(fd, &info, &len), 0);
 	memory = fdinfo__memory(fd);
 	close(fd);
-	EXPECT_GT(memory, 0);
+	/* A task's storage is allocated when there is one: up to 6.3 the kernel says 0. */
+	if (info.type != BPF_MAP_TYPE_TASK_STORAGE)
+		EXPECT_GT(memory, 0);
 	if (info.type == BPF_MAP_TYPE_PERCPU_HASH || info.type == BPF_MAP_TYPE_PERCPU_ARRAY)
 		copies = (info.value_size + 7ULL) / 8 * 8 * info.max_entries;
 	printf("  %8llu KiB, %8llu KiB a CPU: %s\n", memory >> 10, copies >> 10, path);
