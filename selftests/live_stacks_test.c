@@ -93,7 +93,10 @@ static void count_distinct(struct json_object *dictionary, struct json_object *r
 		struct json_object *stack = json_object_array_get_idx(
 			json__get(dictionary, "stackTable"), otlp_json__u64(sample, "stackIndex"));
 
-		if (json_object_array_length(json__get(stack, "locationIndices")) > DEPTH_MIN) {
+		struct json_object *locations = json__get(stack, "locationIndices");
+
+		/* Neither stack had room: there are no locations at all. */
+		if (locations && json_object_array_length(locations) > DEPTH_MIN) {
 			distinct->n++;
 			distinct->unnamed += !has_leaf(dictionary, stack);
 			distinct->with += sample__total(sample);
