@@ -21,6 +21,11 @@ int deadline__check(const struct filter *filter, const char *probe, struct failu
 			      "a duration of probe '%s' cannot be set: CAP_SYS_ADMIN is needed to "
 			      "find its variables",
 			      probe);
+	if (!filter->vars)
+		return failed(failure, EXIT_USAGE,
+			      "probe '%s' has neither filters nor a duration: load it without "
+			      "--duration, the others by their names",
+			      probe);
 	return failed(failure, EXIT_USAGE,
 		      "probe '%s' cannot end by itself: build it against the headers of otelbpf %s",
 		      probe, OTELBPF_VERSION);

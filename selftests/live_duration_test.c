@@ -409,4 +409,13 @@ TEST_TIMEOUT(cpu_that_comes_online_is_sampled_by_the_next_load, 60)
 	end_hot(pid);
 }
 
+/* What is nobody's has no filter, and so nothing that could say when to end. */
+TEST(probe_without_filters)
+{
+	_cleanup_live_ struct live *live = live__begin();
+
+	live__otelbpf(&output, "load", OBJECT_DIR "/progs/drops.bpf.o", "--duration", "1s");
+	live__expect_failure(live, &output, EXIT_USAGE, "neither filters nor a duration");
+}
+
 TEST_MAIN()
