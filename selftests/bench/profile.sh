@@ -56,8 +56,9 @@ sample_round()
 		skip[ours]='the workload does not start'
 		return 0
 	fi
-	if timeout 60 build/otelbpf --pin-dir $pins -q load build/progs/cpu.bpf.o --set cpu.frequency=1 \
-		--filter "pid=$pid" >"$log" 2>&1; then
+	# Paused: the timer is drive.c's. The frequency is what a sample counts for; at 99 Hz that is ten.
+	if { timeout 60 build/otelbpf --pin-dir $pins -q load build/progs/cpu.bpf.o --set cpu.frequency=999 \
+		--filter "pid=$pid" && timeout 60 build/otelbpf --pin-dir $pins -q pause; } >"$log" 2>&1; then
 		id=$(bpftool -j prog show pinned $pins/cpu/prog/sample | sed -n 's/.*"id":\([0-9]*\).*/\1/p')
 		ids=$id who_of[$id]=ours
 	else
