@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -659,6 +660,8 @@ int main(int argc, char **argv)
 	struct settings settings;
 	int code;
 
+	/* What an export takes at once goes back at once: glibc would raise this by itself. */
+	mallopt(M_MMAP_THRESHOLD, 64 << 10);
 	code = parse_command_line(&settings, argc, argv);
 	if (code >= 0)
 		return code;
