@@ -279,6 +279,8 @@ int profiles__read(struct profiles *profiles, struct resources *resources, struc
 				warn("probe %s: its profile cannot be read: %s", names[i],
 				     strerror(-err));
 			forget_window(profiles);
+			/* In small pieces, which no large buffer finds a place in. */
+			malloc_trim(0);
 			count++;
 		}
 		profile_probe__close(&probe);
@@ -287,9 +289,6 @@ int profiles__read(struct profiles *profiles, struct resources *resources, struc
 	if (profiles->symbols && count)
 		symbols__trim(profiles->symbols);
 	process_resources__next_export(profiles->processes);
-	/* In small pieces, which a request's one large buffer finds no place in. */
-	if (count)
-		malloc_trim(0);
 	return n < 0 ? n : err == -ENOMEM ? err : count;
 }
 
