@@ -90,6 +90,10 @@ int links__check_room(const char *old_dir, const struct attachable *list, int n,
 	int used = pins__list("/proc/self/fd", &fds);
 	struct rlimit limit;
 
+	if (used == -EMFILE || old == -EMFILE || need == -EMFILE)
+		return failed(failure, EXIT_ATTACH,
+			      "not one file descriptor is left, and attaching needs more: "
+			      "ulimit -n");
 	if (used < 0 || old < 0 || need < 0 || getrlimit(RLIMIT_NOFILE, &limit))
 		return 0; /* what cannot be counted is found out by trying */
 	/* Attaching the old ones again takes their programs, too. */

@@ -115,6 +115,8 @@ static void with_few_files(void *ctx)
 {
 	struct rlimit limit = {*(rlim_t *)ctx, *(rlim_t *)ctx};
 
+	/* What the test was started with would shift each step. */
+	close_range(STDERR_FILENO + 1, ~0U, 0);
 	if (setrlimit(RLIMIT_NOFILE, &limit))
 		_exit(99);
 }
@@ -152,7 +154,7 @@ TEST_TIMEOUT(out_of_descriptors_over_a_loaded_probe, 120)
 	int runs = 0;
 
 	live__load(live);
-	for (rlim_t files = 8; files < 96; files += 2) {
+	for (rlim_t files = 8; files < 96; files++) {
 		live__run_otelbpf(&output, with_few_files, &files, LOAD_SYSCALLS);
 		if (output.code && !EXPECT_EQ(live__lines(output.err), 1))
 			printf("%s", output.err);
