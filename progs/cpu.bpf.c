@@ -6,7 +6,9 @@
  *
  * A timer that fires late fires once, however many periods have passed: interrupts were off, or
  * a hypervisor had taken the CPU away. The event's own count knows, so a sample counts for
- * the periods that ended since the one before it on this CPU; mostly that is one.
+ * the periods that ended since the one before it on this CPU; mostly that is one. Not every machine
+ * wakes an idle CPU in time for its timer, either: what was before the task came to the CPU is
+ * nobody's.
  *
  * Runs in the timer's interrupt (or an NMI, for a hardware event), never nested in
  * itself, so the per-CPU work space is its own. Another CPU may count the same key.
@@ -42,11 +44,13 @@ struct {
 
 /*
  * Up to where this CPU's time has been counted, and by how much that was not a number of whole
- * periods. One entry, per CPU.
+ * periods; and what the scheduler's clock said when the event's was 0, or less than that. One
+ * entry, per CPU.
  */
 struct counted {
 	__u64 ns;
 	__s64 rest;
+	__s64 base;
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -56,11 +60,30 @@ struct {
 } counted SEC(".maps");
 
 /*
+ * How long @task has been on this CPU, from the scheduler's clock. No helper reads that clock, but
+ * the event's runs with it: what lies between them is at least what lies between the event's and
+ * any time that the scheduler has already noted, and nearly that when the task has just arrived. So
+ * this is never too long, and never shorter than what has passed since a sample that saw the same
+ * arrival. Without CONFIG_SCHED_INFO there is no such time.
+ */
+static __always_inline __s64 on_cpu_ns(struct counted *c, struct task_struct *task, __u64 now)
+{
+	__s64 arrival;
+
+	if (!bpf_core_field_exists(task->sched_info.last_arrival))
+		return now;
+	arrival = task->sched_info.last_arrival;
+	if (c->base < arrival - (__s64)now)
+		c->base = arrival - (__s64)now;
+	return c->base + (__s64)now - arrival;
+}
+
+/*
  * Periods that have ended, rounded: the timer's clock is not quite the event's, and a tick that
  * comes a little early would count for nothing, the next one for two. The event is another
  * one, which begins at 0, after a pause. A cycle counter's periods are the kernel's choice.
  */
-static __always_inline __u64 periods(struct bpf_perf_event_data *ctx)
+static __always_inline __u64 periods(struct bpf_perf_event_data *ctx, struct task_struct *task)
 {
 	__u64 period = 1000000000 / (frequency ? frequency : 1), n;
 	struct bpf_perf_event_value value;
@@ -71,10 +94,17 @@ static __always_inline __u64 periods(struct bpf_perf_event_data *ctx)
 	c = bpf_map_lookup_elem(&counted, &zero);
 	if (hardware || !c || bpf_perf_prog_read_value(ctx, &value, sizeof(value)))
 		return 1;
-	ns = value.counter - (value.counter < c->ns ? 0 : c->ns) + c->rest;
+	if (value.counter < c->ns)
+		c->ns = c->base = 0;
+	ns = value.counter - c->ns + c->rest;
 	n = ns > 0 ? (ns + period / 2) / period : 0;
 	c->ns = value.counter;
 	c->rest = ns - n * period;
+	if (task->pid) {
+		ns -= on_cpu_ns(c, task, value.counter);
+		if (n > 1 && ns > 0)
+			n -= ns / period; /* those that ended before the task came */
+	}
 	return n;
 }
 
@@ -86,7 +116,7 @@ int sample(struct bpf_perf_event_data *ctx)
 	struct sample_value *value;
 	struct otel_scratch *s;
 	struct otel_sample_key key = {};
-	__u64 n = periods(ctx);
+	__u64 n = periods(ctx, task);
 	__u32 zero = 0;
 	_Bool added = 0;
 

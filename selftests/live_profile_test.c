@@ -249,6 +249,30 @@ TEST_TIMEOUT(samples_match_cpu_time, 60)
 	expect_samples(samples_now(live), &hot, true);
 }
 
+/*
+ * Timers of an idle CPU may be late until it wakes up: what runs then has not run all the time.
+ * Each round gets the periods that end in it, one more or one less: a binomial of at most 1/4.
+ */
+TEST_TIMEOUT(idle_time_is_nobodys, 60)
+{
+	_cleanup_live_ struct live *live = live__begin();
+	double expected, deviation;
+	struct hot hot;
+	__u64 samples;
+
+	load(live);
+	ASSERT_EQ(setenv("HOT_REST_MS", "67", 1), 0);
+	hot__run(&hot, live, is_emulated() ? "2000" : "500");
+	unsetenv("HOT_REST_MS");
+	samples = samples_now(live);
+	expected = hot.total / 1e9 * HZ;
+	deviation = sqrt(hot.total / 17.3e6 / 4);
+	printf("%llu samples, %.1f expected, standard deviation %.1f\n",
+	       (unsigned long long)samples, expected, deviation);
+	EXPECT_LE(fabs(samples - expected),
+		  expected * (is_emulated() ? 0.15 : 0.02) + 4 * deviation);
+}
+
 static bool has_frame(const char *stack, const char *name)
 {
 	size_t len = strlen(name);

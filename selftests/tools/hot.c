@@ -5,7 +5,8 @@
  *   hot MILLISECONDS [PROGRAM]   prints CPU time in ns: in all, below hot_a(), hot_b(),
  *                                hot_c(); and the time that passed
  *
- * PROGRAM is run in its place, with MILLISECONDS, instead of printing.
+ * PROGRAM is run in its place, with MILLISECONDS, instead of printing. With HOT_REST_MS in its
+ * environment, it sleeps for as long after each round.
  *
  * Stacks are main → hot_outer → hot_a; main → hot_outer → hot_middle → hot_b; and
  * main → hot_outer → hot_middle → hot_c: 60, 30 and 10 % of the time.
@@ -96,6 +97,7 @@ FRAME void hot_outer(long long total)
 FRAME int main(int argc, char **argv)
 {
 	long long total = argc > 1 ? atoll(argv[1]) * 1000000 : 0;
+	const char *rest_ms = getenv("HOT_REST_MS");
 	char text[32];
 
 	/* PROGRAM goes on with the same time. */
@@ -112,6 +114,8 @@ FRAME int main(int argc, char **argv)
 		if (until > total)
 			until = total;
 		hot_outer(until);
+		if (rest_ms)
+			usleep(1000 * atoi(rest_ms));
 	}
 	if (argc > 2) {
 		execl(argv[2], argv[2], argv[1], (char *)NULL);
