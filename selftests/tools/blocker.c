@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * Time blocked in known functions. Prints lines "NS FUNCTION", by CLOCK_MONOTONIC.
+ * Time blocked in known functions. Prints lines "NS FUNCTION", by CLOCK_MONOTONIC; and "NS
+ * ran:FUNCTION", what of that the thread ran or waited for a CPU: a timer goes on meanwhile.
  *
  *   blocker calls MS TIMES   nanosleep(2), poll(2), a futex that nobody wakes, one that a thread
  *                            does, and read(2) of a pipe that a thread writes to
@@ -129,6 +130,21 @@ static void *write_pipe(void *times)
 	return NULL;
 }
 
+/* Of this thread, since it began: what it ran and what it waited for a CPU. */
+static long long ran_ns(void)
+{
+	FILE *file = fopen("/proc/thread-self/schedstat", "re");
+	unsigned long long delay = 0;
+	struct timespec ran;
+
+	if (file && fscanf(file, "%*u %llu", &delay) != 1)
+		delay = 0;
+	if (file)
+		fclose(file);
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ran);
+	return ran.tv_sec * 1000000000LL + ran.tv_nsec + delay;
+}
+
 static int calls(long long ns, int times)
 {
 	static const struct {
@@ -144,20 +160,21 @@ static int calls(long long ns, int times)
 	};
 
 	for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
-		long long spent = 0;
+		long long spent = 0, ran = 0;
 		pthread_t thread;
 
 		if (list[i].other && pthread_create(&thread, NULL, list[i].other, &times))
 			return 1;
 		for (int k = 0; k < times; k++) {
-			long long start = now_ns();
+			long long had_run = ran_ns(), start = now_ns();
 
 			list[i].block(ns);
 			spent += now_ns() - start;
+			ran += ran_ns() - had_run;
 		}
 		if (list[i].other)
 			pthread_join(thread, NULL);
-		printf("%lld %s\n", spent, list[i].name);
+		printf("%lld %s\n%lld ran:%s\n", spent, list[i].name, ran, list[i].name);
 	}
 	return 0;
 }
