@@ -36,7 +36,7 @@ struct profiles {
 	/* of one probe's window */
 	struct keys keys;
 	struct samples samples;
-	struct keys stack_keys;
+	struct keys stack_keys[PROFILE_STACK_TABLES_MAX];
 	struct stacks stacks;
 	struct profile_files files;
 };
@@ -78,7 +78,8 @@ static void forget_done(struct profiles *profiles)
 static void forget_window(struct profiles *profiles)
 {
 	keys__free(&profiles->keys);
-	keys__free(&profiles->stack_keys);
+	for (int i = 0; i < PROFILE_STACK_TABLES_MAX; i++)
+		keys__free(&profiles->stack_keys[i]);
 	samples__clear(&profiles->samples);
 	stacks__clear(&profiles->stacks);
 	profile_files__clear(&profiles->files);
@@ -100,6 +101,7 @@ struct reading {
 	struct profiles *profiles;
 	struct profile_probe *probe;
 	bool owner;
+	int table; /* of stacks, the one that is read */
 };
 
 static int take_sample(void *ctx, const char *key, const char *value)
@@ -120,10 +122,11 @@ static int take_stack(void *ctx, const char *key, const char *value)
 	__u64 hash;
 
 	/* Whether a sample refers to it or not: it is to be deleted with its window. */
-	if (reading->owner && !keys__add(&reading->profiles->stack_keys, key))
+	if (reading->owner && !keys__add(&reading->profiles->stack_keys[reading->table], key))
 		return -ENOMEM;
 	memcpy(&hash, key + offsetof(struct otel_stack_key, hash), sizeof(hash));
-	return stacks__add(&reading->profiles->stacks, hash, (const struct otel_stack *)value);
+	return stacks__add(&reading->profiles->stacks, hash, (const struct otel_stack *)value,
+			   reading->probe->stacks[reading->table].depth);
 }
 
 /*
@@ -164,9 +167,7 @@ static int read_samples(struct reading *reading, __u32 from, __u32 to)
 static int read_stacks(struct reading *reading)
 {
 	struct entries entries = {
-		.fd = reading->probe->stacks,
 		.key_size = sizeof(struct otel_stack_key),
-		.value_size = sizeof(struct otel_stack),
 		.window_at = offsetof(struct otel_stack_key, window),
 		.from = reading->probe->closed,
 		.to = reading->probe->closed + 1,
@@ -174,8 +175,17 @@ static int read_stacks(struct reading *reading)
 		.ctx = reading,
 	};
 
-	reading->profiles->stack_keys.size = sizeof(struct otel_stack_key);
-	return read_entries(reading, &entries);
+	int err = 0;
+
+	for (int i = 0; i < reading->probe->n_stacks && !err; i++) {
+		reading->table = i;
+		reading->profiles->stack_keys[i].size = sizeof(struct otel_stack_key);
+		entries.fd = reading->probe->stacks[i].fd;
+		entries.value_size =
+			offsetof(struct otel_stack, frames[reading->probe->stacks[i].depth]);
+		err = read_entries(reading, &entries);
+	}
+	return err;
 }
 
 /*
@@ -224,7 +234,9 @@ static int note_window(struct profiles *profiles, const struct profile_probe *pr
 	done->window = dup(probe->window);
 	done->state = probe->state;
 	done->state.done = probe->closed + 1;
-	return note_done(profiles, probe->stacks, &profiles->stack_keys);
+	for (int i = 0; i < probe->n_stacks && !err; i++)
+		err = note_done(profiles, probe->stacks[i].fd, &profiles->stack_keys[i]);
+	return err;
 }
 
 static int read_window(struct reading *reading, struct resources *resources,
@@ -273,7 +285,7 @@ int profiles__read(struct profiles *profiles, struct resources *resources, struc
 		struct profile_probe probe;
 
 		if (profile_probe__open(&probe, profiles->pin_dir, names[i])) {
-			err = read_window(&(struct reading){profiles, &probe, owner}, resources,
+			err = read_window(&(struct reading){profiles, &probe, owner, 0}, resources,
 					  set, now_ns);
 			if (err)
 				warn("probe %s: its profile cannot be read: %s", names[i],

@@ -6,6 +6,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <glob.h>
+#include <otelbpf/profile.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -105,6 +106,69 @@ static void count_distinct(struct json_object *dictionary, struct json_object *r
 		}
 	}
 }
+
+/* --- depth ------------------------------------------------------------------------------------ */
+
+struct depth {
+	size_t least; /* frames that a stack is to have */
+	__u64 whole, cut;
+};
+
+static void add_depth(struct json_object *dictionary, struct json_object *resource,
+		      struct json_object *profile, void *ctx)
+{
+	struct json_object *sample, *stack;
+	struct depth *depth = ctx;
+
+	(void)resource;
+	for_each_of(sample, json__get(profile, "samples"))
+	{
+		stack = json_object_array_get_idx(json__get(dictionary, "stackTable"),
+						  otlp_json__u64(sample, "stackIndex"));
+		*(json_object_array_length(json__get(stack, "locationIndices")) >= depth->least
+			  ? &depth->whole
+			  : &depth->cut) += sample__total(sample);
+	}
+}
+
+/* Whatever its depth, a stack comes out whole: as many frames as fit in each of the tables. */
+TEST_TIMEOUT(usual_and_deep_stacks, 60)
+{
+	/* The function at the end has no frame of its own, and its caller is missing. */
+	static const size_t depths[] = {8,
+					OTEL_STACK_USUAL - 2,
+					OTEL_STACK_USUAL - 1,
+					OTEL_STACK_USUAL,
+					OTEL_STACK_USUAL + 1,
+					OTEL_STACK_DEPTH - 8};
+	_cleanup_live_ struct live *live = live__begin();
+	char filter[PATH_MAX + 16], text[16];
+	static struct truth truth;
+
+	live__make_cgroup(live, "");
+	snprintf(filter, sizeof(filter), "cgroup=%s", live->cgroup);
+	for (size_t i = 0; i < sizeof(depths) / sizeof(depths[0]); i++) {
+		_cleanup_json_ struct json_object *requests = NULL;
+		struct depth depth = {.least = depths[i]};
+
+		live__must("load", "-q", CPU_OBJECT, "--set", "cpu.frequency=999", "--filter",
+			   filter);
+		snprintf(text, sizeof(text), "%zu", depths[i] + 2);
+		truth__start(&truth, live, false, "deep", is_emulated() ? "800" : "200", text, "3");
+		truth__wait(&truth);
+		requests = live__export_file(live);
+		profiles__for_each(requests, add_depth, &depth);
+		printf("%zu frames: %llu samples whole, %llu not\n", depths[i],
+		       (unsigned long long)depth.whole, (unsigned long long)depth.cut);
+		/* The others are from before main(), or of a function with its frame half made. */
+		EXPECT_GT(depth.whole, 20);
+		EXPECT_EQ(losses(requests, "stacks_full"), 0);
+		live__must("unload", "-q");
+	}
+}
+
+/* --- more than there is room for ----------------------------------------------------------------
+ */
 
 /*
  * Each stack is blocked once, in one window. Either the stack is there or its loss is counted, to

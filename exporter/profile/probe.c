@@ -87,7 +87,7 @@ static int describe(struct profile_probe *probe, const struct bpf_map_info *info
 		layout->period_type = tag->arg[2];
 		layout->period_unit = tag->arg[3];
 	}
-	if (layout->type && layout->window >= 0 && layout->process >= 0 && probe->stacks >= 0 &&
+	if (layout->type && layout->window >= 0 && layout->process >= 0 && probe->n_stacks &&
 	    probe->window >= 0)
 		return 0;
 	warn("probe %s: its profile is not exported: %s is missing", probe->name,
@@ -140,6 +140,20 @@ static void read_frequency(struct profile_probe *probe, int fd, const struct bpf
 		probe->period = 1000000000ULL / frequency;
 }
 
+static bool take_stacks(struct profile_probe *probe, int fd, const struct bpf_map_info *info)
+{
+	__u32 frames = info->value_size - offsetof(struct otel_stack, frames);
+
+	if (probe->n_stacks == PROFILE_STACK_TABLES_MAX ||
+	    info->key_size != sizeof(struct otel_stack_key) ||
+	    info->value_size > sizeof(struct otel_stack) ||
+	    info->value_size <= offsetof(struct otel_stack, frames) || frames % sizeof(__u64))
+		return false;
+	probe->stacks[probe->n_stacks].fd = fd;
+	probe->stacks[probe->n_stacks++].depth = frames / sizeof(__u64);
+	return true;
+}
+
 /* Takes @fd when the map has a part in the profile. */
 static bool take_map(struct profile_probe *probe, int fd, const char *name,
 		     struct bpf_map_info *samples)
@@ -149,7 +163,6 @@ static bool take_map(struct profile_probe *probe, int fd, const char *name,
 		size_t at;
 	} roles[] = {
 		{"profile", offsetof(struct profile_probe, samples)},
-		{"stacks", offsetof(struct profile_probe, stacks)},
 		{"mappings", offsetof(struct profile_probe, mappings)},
 		{"files", offsetof(struct profile_probe, files)},
 		{"processes", offsetof(struct profile_probe, processes)},
@@ -174,6 +187,8 @@ static bool take_map(struct profile_probe *probe, int fd, const char *name,
 		return false;
 	if (tagged__find(probe->tagged, var, -1, "meta") && info.value_size == sizeof(probe->meta))
 		bpf_map_lookup_elem(fd, &zero, &probe->meta);
+	if (tagged__find(probe->tagged, var, -1, "stacks"))
+		return take_stacks(probe, fd, &info);
 	for (size_t i = 0; i < sizeof(roles) / sizeof(roles[0]); i++)
 		if (tagged__find(probe->tagged, var, -1, roles[i].word)) {
 			*(int *)((char *)probe + roles[i].at) = fd;
@@ -186,9 +201,11 @@ static bool take_map(struct profile_probe *probe, int fd, const char *name,
 
 void profile_probe__close(struct profile_probe *probe)
 {
-	int fds[] = {probe->samples, probe->stacks,    probe->mappings,
-		     probe->files,   probe->processes, probe->window};
+	int fds[] = {probe->samples, probe->mappings, probe->files, probe->processes,
+		     probe->window};
 
+	for (int i = 0; i < probe->n_stacks; i++)
+		close(probe->stacks[i].fd);
 	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
 		if (fds[i] >= 0)
 			close(fds[i]);
@@ -204,7 +221,6 @@ bool profile_probe__open(struct profile_probe *probe, const char *pin_dir, const
 
 	*probe = (struct profile_probe){.name = name,
 					.samples = -1,
-					.stacks = -1,
 					.mappings = -1,
 					.files = -1,
 					.processes = -1,

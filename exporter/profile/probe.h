@@ -10,6 +10,7 @@
 #include <stdbool.h>
 
 #define PROFILE_KEY_ATTRS_MAX 8
+#define PROFILE_STACK_TABLES_MAX 4
 
 struct tagged;
 
@@ -29,6 +30,7 @@ struct profile_layout {
 /**
  * struct profile_probe - a probe that has a profile table
  * @samples: and the others up to @window: the maps, -1 when there is no such map
+ * @stacks:  tables of stacks, and how many frames there is room for in a value
  * @state:   of its windows, see profile_probe__read_state()
  * @period:  between two samples, ns; 0: none
  * @closed:  the window that is read
@@ -37,7 +39,12 @@ struct profile_probe {
 	const char *name;
 	struct btf *btf;
 	struct tagged *tagged;
-	int samples, stacks, mappings, files, processes, window;
+	int samples, mappings, files, processes, window;
+	struct {
+		int fd;
+		__u32 depth;
+	} stacks[PROFILE_STACK_TABLES_MAX];
+	int n_stacks;
 	__u32 window_offset, window_size;
 	struct profile_layout layout;
 	struct otel_meta meta;

@@ -89,9 +89,9 @@ static int grow_slots(struct stacks *stacks)
 	return 0;
 }
 
-int stacks__add(struct stacks *stacks, __u64 hash, const struct otel_stack *stack)
+int stacks__add(struct stacks *stacks, __u64 hash, const struct otel_stack *stack, __u32 depth)
 {
-	__u32 n = stack->n < OTEL_STACK_DEPTH ? stack->n : OTEL_STACK_DEPTH;
+	__u32 n = stack->n < depth ? stack->n : depth;
 	__u32 kind = stack->kind == OTEL_STACK_KERNEL ? OTEL_STACK_KERNEL : OTEL_STACK_USER;
 	__u8 frames[OTEL_STACK_DEPTH * PB_VARINT_MAX], *end = frames;
 	struct stack **slot, *copy;

@@ -49,8 +49,8 @@ struct stacks {
 	__u32 n_frame_slots;
 };
 
-/** stacks__add - take a stack: 0 or -ENOMEM */
-int stacks__add(struct stacks *stacks, __u64 hash, const struct otel_stack *stack);
+/** stacks__add - take a stack, with room for @depth frames: 0 or -ENOMEM */
+int stacks__add(struct stacks *stacks, __u64 hash, const struct otel_stack *stack, __u32 depth);
 
 /** stacks__find - NULL when it is not there; 0 is no stack's hash */
 const struct stack *stacks__find(const struct stacks *stacks, __u64 hash);

@@ -45,8 +45,16 @@ struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 8192);
 	__type(key, struct otel_stack_key);
-	__type(value, struct otel_stack);
+	__type(value, struct otel_stack_usual);
 } stacks SEC(".maps") OTEL_TAG("stacks");
+
+/* Those of more frames. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 3072);
+	__type(key, struct otel_stack_key);
+	__type(value, struct otel_stack);
+} deep_stacks SEC(".maps") OTEL_TAG("stacks");
 
 #define OTEL_FILES_MAX 1536 /* with code that was sampled; a system has some hundreds */
 
@@ -385,21 +393,27 @@ static long otel_stack__mix_kernel(__u32 i, struct otel_scratch **at)
 	return 0;
 }
 
-/* Puts a stack into the table. Return: its hash, 0 when there is no room. */
+static __always_inline __u64 otel_stack__put_in(void *map, const struct otel_stack_key *key,
+						const void *stack)
+{
+	if (bpf_map_lookup_elem(map, key))
+		return key->hash;
+	if (bpf_map_update_elem(map, key, stack, BPF_NOEXIST) && !bpf_map_lookup_elem(map, key)) {
+		otel_stack_lose(stacks_full);
+		return 0;
+	}
+	return key->hash;
+}
+
+/* Puts a stack into its table. Return: its hash, 0 when there is no room. */
 static __noinline __u64 otel_stack__put(__u64 hash, __u32 window, struct otel_stack *stack)
 {
 	struct otel_stack_key key = {.hash = hash ? hash : 1, .window = window};
 
 	if (!stack)
 		return 0;
-	if (bpf_map_lookup_elem(&stacks, &key))
-		return key.hash;
-	if (bpf_map_update_elem(&stacks, &key, stack, BPF_NOEXIST) &&
-	    !bpf_map_lookup_elem(&stacks, &key)) {
-		otel_stack_lose(stacks_full);
-		return 0;
-	}
-	return key.hash;
+	return stack->n <= OTEL_STACK_USUAL ? otel_stack__put_in(&stacks, &key, stack)
+					    : otel_stack__put_in(&deep_stacks, &key, stack);
 }
 
 static __always_inline __u64 otel_stack__keep(struct otel_scratch *s, __u32 window)
@@ -411,7 +425,6 @@ static __always_inline __u64 otel_stack__keep(struct otel_scratch *s, __u32 wind
  * The kernel zeroes what is left of the buffer, a dozen cache lines that are cold by then. So
  * usual stacks get a buffer of their size, and the few that fill it a second walk.
  */
-#define OTEL_STACK_USUAL 48
 static __always_inline long otel_stack__addresses(void *ctx, __u64 *addresses, __u64 flags)
 {
 	long bytes = bpf_get_stack(ctx, addresses, OTEL_STACK_USUAL * sizeof(__u64), flags);

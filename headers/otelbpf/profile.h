@@ -31,17 +31,28 @@ struct otel_stack_key {
 	__u32 pad;
 };
 
+#define OTEL_STACK_USUAL 48 /* most are shorter */
+
 /**
  * struct otel_stack - frames, leaf first
  * @n:      how many
  * @kind:   OTEL_STACK_USER or OTEL_STACK_KERNEL
  * @frames: kernel: addresses. User: otel_frame__make(), or an address with
  *          OTEL_FRAME_ADDRESS where the file has no build id
+ *
+ * A table's value may have room for fewer frames; its size says for how many.
  */
 struct otel_stack {
 	__u32 n;
 	__u32 kind;
 	__u64 frames[OTEL_STACK_DEPTH];
+};
+
+/** struct otel_stack_usual - the same with less room: what is not there need not be copied */
+struct otel_stack_usual {
+	__u32 n;
+	__u32 kind;
+	__u64 frames[OTEL_STACK_USUAL];
 };
 
 #define OTEL_FRAME_ADDRESS (1ULL << 63)

@@ -3,7 +3,7 @@
 # The part "profile" of selftests/bench/run, which sources this: what a sample costs, what
 # exporting 10,000 stacks costs, and how long it takes to a flame graph.
 
-deep=build/selftests/bench/deep
+deep=build/selftests/tools/deep
 depth=20 different=200 sample_ms=4000 perf_hz=9999
 stacks_wanted=10000 # what design says the exporter's cost is for
 
@@ -12,7 +12,7 @@ build_profile_tools()
 	local tool cc=${CC:-cc}
 
 	mkdir -p build/selftests/bench
-	for tool in deep drive refill; do
+	for tool in drive refill; do
 		# shellcheck disable=SC2046
 		$cc -O2 -g -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -Iheaders "selftests/bench/$tool.c" \
 			$(pkg-config --cflags --libs libbpf) -o "build/selftests/bench/$tool" || return 1
