@@ -305,21 +305,24 @@ static int attach_kprobe(const struct hook *hook, const char *target, int prog)
 	return link_perf_event(event, prog);
 }
 
-/* --- perf_event: sampling on each CPU ---------------------------------------- */
+/* --- perf_event: sampling and counting on each CPU --------------------------- */
 
 static const struct {
 	const char *name;
 	__u32 type;
 	__u64 config;
+	bool freq; /* so often a second; else each time that so many have happened */
 } sampling_events[] = {
-	{"cpu-clock/", PERF_TYPE_SOFTWARE, PERF_COUNT_SW_CPU_CLOCK},
-	{"cycles/", PERF_TYPE_HARDWARE, PERF_COUNT_HW_CPU_CYCLES},
+	{"cpu-clock/", PERF_TYPE_SOFTWARE, PERF_COUNT_SW_CPU_CLOCK, true},
+	{"cycles/", PERF_TYPE_HARDWARE, PERF_COUNT_HW_CPU_CYCLES, true},
+	{"page-faults-min/", PERF_TYPE_SOFTWARE, PERF_COUNT_SW_PAGE_FAULTS_MIN, false},
+	{"page-faults-maj/", PERF_TYPE_SOFTWARE, PERF_COUNT_SW_PAGE_FAULTS_MAJ, false},
 };
 
-/* EVENT/FREQUENCY */
+/* EVENT/FREQUENCY, or EVENT/PERIOD */
 static int open_sampling(const char *target, int cpu)
 {
-	struct perf_event_attr attr = {.size = sizeof(attr), .type = PERF_TYPE_MAX, .freq = 1};
+	struct perf_event_attr attr = {.size = sizeof(attr), .type = PERF_TYPE_MAX};
 	int fd;
 
 	for (size_t i = 0; i < sizeof(sampling_events) / sizeof(sampling_events[0]); i++) {
@@ -329,9 +332,11 @@ static int open_sampling(const char *target, int cpu)
 			continue;
 		attr.type = sampling_events[i].type;
 		attr.config = sampling_events[i].config;
-		attr.sample_freq = strtoul(target + len, NULL, 10);
+		attr.freq = sampling_events[i].freq;
+		/* In a union with sample_freq. */
+		attr.sample_period = strtoul(target + len, NULL, 10);
 	}
-	if (attr.type == PERF_TYPE_MAX || !attr.sample_freq)
+	if (attr.type == PERF_TYPE_MAX || !attr.sample_period)
 		return -EINVAL;
 	fd = syscall(__NR_perf_event_open, &attr, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC);
 	return fd < 0 ? -errno : fd;
@@ -344,7 +349,7 @@ static int sampling_works(const struct hook *hook, const char *target, struct fa
 	(void)hook;
 	if (event < 0)
 		return failed(failure, event == -EACCES ? EXIT_PERMISSION : EXIT_KERNEL,
-			      "this kernel refuses a perf event for sampling: %s",
+			      "this kernel refuses the perf event %s: %s", target,
 			      failure__reason(event));
 	close(event);
 	return 0;

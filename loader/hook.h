@@ -40,7 +40,7 @@ int hook__available(const char *section, struct failure *failure);
  * hook__each_cpu - whether a section is attached on each CPU, by a link of its own
  *
  * perf_event/EVENT/FREQUENCY, which is how SEC("perf_event") is written down once the
- * frequency is known.
+ * frequency is known; of events that are counted, perf_event/EVENT/PERIOD.
  */
 bool hook__each_cpu(const char *section);
 

@@ -285,23 +285,27 @@ int object__programs(const struct object *object)
 #define DEFAULT_INTERFACES "!lo"
 #define DEFAULT_XDP_MODE "auto"
 
-/* OTEL_TC() stands on the program's function. */
-static const char *tc_direction(const struct object *object, const struct bpf_program *prog)
+/* The argument of a tag that stands on the program's function. */
+static const char *tag_of(const struct object *object, const struct bpf_program *prog,
+			  const char *word, const char *otherwise)
 {
 	int id = btf__find_by_name_kind(bpf_object__btf(object->obj), bpf_program__name(prog),
 					BTF_KIND_FUNC);
-	const struct tag *tag = id > 0 ? tagged__find(object->tagged, id, -1, "tc") : NULL;
+	const struct tag *tag = id > 0 ? tagged__find(object->tagged, id, -1, word) : NULL;
 
-	return tag && tag->args == 1 ? tag->arg[0] : "egress";
+	return tag && tag->args == 1 ? tag->arg[0] : otherwise;
 }
 
 void object__hook(const struct object *object, const struct bpf_program *prog,
 		  char section[OTEL_SECTION_MAX])
 {
 	const char *name = bpf_program__section_name(prog);
+	const char *event = tag_of(object, prog, "software", NULL);
 
 	name += name[0] == '?';
-	if (!strcmp(name, "perf_event"))
+	if (!strcmp(name, "perf_event") && event)
+		snprintf(section, OTEL_SECTION_MAX, "perf_event/%s/1", event);
+	else if (!strcmp(name, "perf_event"))
 		snprintf(section, OTEL_SECTION_MAX, "perf_event/%s/%u",
 			 object->event ? object->event : "cpu-clock",
 			 object->frequency ? object->frequency : DEFAULT_FREQUENCY);
@@ -310,7 +314,8 @@ void object__hook(const struct object *object, const struct bpf_program *prog,
 			 object->xdp_mode ? object->xdp_mode : DEFAULT_XDP_MODE,
 			 object->interfaces ? object->interfaces : DEFAULT_INTERFACES);
 	else if (!strcmp(name, "tc"))
-		snprintf(section, OTEL_SECTION_MAX, "tc/%s/%s", tc_direction(object, prog),
+		snprintf(section, OTEL_SECTION_MAX, "tc/%s/%s",
+			 tag_of(object, prog, "tc", "egress"),
 			 object->interfaces ? object->interfaces : DEFAULT_INTERFACES);
 	else
 		snprintf(section, OTEL_SECTION_MAX, "%s", name);

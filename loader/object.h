@@ -82,7 +82,7 @@ int object__programs(const struct object *object);
  * @section: filled
  *
  * Its section without the '?' of an optional one; SEC("perf_event") with the event
- * and the frequency, SEC("xdp") and SEC("tc") with what the option and tags say, so that
+ * and the frequency or period, SEC("xdp") and SEC("tc") with what the option and tags say, so that
  * what is pinned can be attached again without its object.
  */
 void object__hook(const struct object *object, const struct bpf_program *prog,

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "netdev.h"
 #include "netns.h"
@@ -172,14 +173,14 @@ static void learn(struct object *object, __u32 var, struct option_var *option)
 	}
 }
 
-static void store_netns(const struct bpf_map *map, const struct btf_var_secinfo *info)
+/* What only this machine knows, into a constant. */
+static void store_fact(const struct bpf_map *map, const struct btf_var_secinfo *info, __u32 value)
 {
 	size_t size;
 	char *image = (char *)bpf_map__initial_value((struct bpf_map *)map, &size);
-	__u32 inode = netns__inode();
 
-	if (image && info->size == sizeof(inode) && info->offset + sizeof(inode) <= size)
-		memcpy(image + info->offset, &inode, sizeof(inode));
+	if (image && info->size == sizeof(value) && info->offset + sizeof(value) <= size)
+		memcpy(image + info->offset, &value, sizeof(value));
 }
 
 int options__of(struct object *object, struct option_vars *options, struct failure *failure)
@@ -205,7 +206,9 @@ int options__of(struct object *object, struct option_vars *options, struct failu
 				tagged__find(object->tagged, info->type, -1, "option");
 
 			if (tagged__find(object->tagged, info->type, -1, "home_netns"))
-				store_netns(map, info);
+				store_fact(map, info, netns__inode());
+			if (tagged__find(object->tagged, info->type, -1, "page_size"))
+				store_fact(map, info, sysconf(_SC_PAGESIZE));
 			if (!tag)
 				continue;
 			more[options->n] = (struct option_var){};

@@ -65,4 +65,39 @@ enum skb_drop_reason___consumed {
 	SKB_CONSUMED___consumed,
 };
 
+/* The task came with mark_victim, and more about it into the record, in 6.9. Before: its number. */
+struct trace_event_raw_mark_victim___task {
+	__u32 __data_loc_comm;
+} __attribute__((preserve_access_index));
+
+/* Counters of resident pages became per-CPU counters, in an array of their own, in 6.2. */
+struct mm_rss_stat___one {
+	atomic_long_t count[4];
+} __attribute__((preserve_access_index));
+
+struct mm_struct___rss_one {
+	struct mm_rss_stat___one rss_stat;
+} __attribute__((preserve_access_index));
+
+struct mm_struct___rss_percpu {
+	struct percpu_counter rss_stat[4];
+} __attribute__((preserve_access_index));
+
+/*
+ * Pages of one kind (MM_FILEPAGES, ...). Since 6.2 without what a CPU has not added yet, as the
+ * kernel itself reads it where it is in a hurry.
+ */
+static __always_inline __s64 mm_struct__pages(struct mm_struct *mm, int kind)
+{
+	struct mm_struct___rss_one *before = (void *)mm;
+	struct mm_struct___rss_percpu *now = (void *)mm;
+	__s64 pages;
+
+	if (bpf_core_field_exists(before->rss_stat.count))
+		pages = BPF_CORE_READ(before, rss_stat.count[kind].counter);
+	else
+		pages = BPF_CORE_READ(now, rss_stat[kind].count);
+	return pages > 0 ? pages : 0;
+}
+
 #endif

@@ -179,6 +179,15 @@
  */
 #define OTEL_HARDWARE OTEL_TAG("hardware")
 
+/**
+ * OTEL_SOFTWARE - which of the kernel's software events runs a SEC("perf_event") program, each
+ * time that it happens; before the program
+ * @event: page-faults-min or page-faults-maj, a string literal
+ *
+ * Without it the program samples a clock.
+ */
+#define OTEL_SOFTWARE(event) OTEL_TAG("software|" event)
+
 /** OTEL_WINDOW - the key member with the number of the window that a sample belongs to */
 #define OTEL_WINDOW OTEL_TAG("window")
 
@@ -246,6 +255,9 @@
  * The inode of /proc/self/ns/net. An ifindex means something in one namespace only.
  */
 #define OTEL_HOME_NETNS OTEL_TAG("home_netns")
+
+/** OTEL_PAGE_SIZE - a const volatile __u32 that the loader sets to the size of a page, in bytes */
+#define OTEL_PAGE_SIZE OTEL_TAG("page_size")
 
 /**
  * OTEL_FILTER_SET - a set of small numbers as a filter that changes at run time
