@@ -15,8 +15,17 @@
 
 #define READ_MAX (1 << 17)
 
+static void wait_gate(volatile struct fuse_gate *gate)
+{
+	unsigned int n = ++gate->asked;
+
+	usleep(gate->delay_us);
+	while (gate->allowed < n)
+		usleep(200);
+}
+
 static void __attribute__((noreturn))
-serve(int fd, const char *bytes, size_t size, enum fuse_silence silence)
+serve(int fd, const char *bytes, size_t size, enum fuse_silence silence, struct fuse_gate *gate)
 {
 	static char in[READ_MAX + 8192];
 	static struct {
@@ -45,6 +54,8 @@ serve(int fd, const char *bytes, size_t size, enum fuse_silence silence)
 			continue;
 		if (head->opcode == FUSE_READ && silence == FUSE_NEVER_READS)
 			continue;
+		if (head->opcode == FUSE_READ && gate)
+			wait_gate(gate);
 		switch (head->opcode) {
 		case FUSE_INIT:
 			out.init.major = FUSE_KERNEL_VERSION;
@@ -82,7 +93,8 @@ serve(int fd, const char *bytes, size_t size, enum fuse_silence silence)
 	}
 }
 
-int fuse_server__start(const char *at, const void *bytes, size_t size, enum fuse_silence silence)
+static int start(const char *at, const void *bytes, size_t size, enum fuse_silence silence,
+		 struct fuse_gate *gate)
 {
 	char options[128];
 	int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
@@ -95,8 +107,22 @@ int fuse_server__start(const char *at, const void *bytes, size_t size, enum fuse
 		return -errno;
 	if (!fork()) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		serve(fd, bytes, size, silence);
+		/* Of what the caller has open others may wait for the end. */
+		if (dup2(fd, STDERR_FILENO + 1) < 0)
+			_exit(1);
+		close_range(STDERR_FILENO + 2, ~0U, 0);
+		serve(STDERR_FILENO + 1, bytes, size, silence, gate);
 	}
 	close(fd);
 	return 0;
+}
+
+int fuse_server__start(const char *at, const void *bytes, size_t size, enum fuse_silence silence)
+{
+	return start(at, bytes, size, silence, NULL);
+}
+
+int fuse_server__start_gated(const char *at, const void *bytes, size_t size, struct fuse_gate *gate)
+{
+	return start(at, bytes, size, FUSE_ANSWERS, gate);
 }
