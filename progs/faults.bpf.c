@@ -4,6 +4,7 @@
  *
  *   minor, major       filter → count; major: time since the fault began into the histogram
  *   fault_user/kernel  filter → note the start in the task's storage
+ *   fault_handled      the same where there are no such tracepoints
  *
  * What is counted are the kernel's own software events, which say what a fault was once it has
  * been handled: it is the only hook that every kernel has and that tells major from minor. The
@@ -81,11 +82,15 @@ struct {
 	__type(value, struct duration_value);
 } durations SEC(".maps") OTEL_METRICS;
 
-/* The fault that a task is in. Written and read by that task only; freed with it. */
+/*
+ * The fault that a task is in, or was in last: minor ones do not clear it. Where attaching or a
+ * filter may have kept the present one's start from being seen, epoch or generation has
+ * changed. Written and read by that task only; freed with it.
+ */
 struct fault {
 	__u64 start;
 	__u32 epoch;
-	__u32 pad;
+	__u32 generation;
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
@@ -169,7 +174,8 @@ static __always_inline void record_duration(enum cpu_mode mode)
 	_Bool added = 0;
 
 	fault = bpf_task_storage_get(&open_faults, bpf_get_current_task_btf(), NULL, 0);
-	if (!fault || !fault->start || fault->epoch != otel_filter.epoch) {
+	if (!fault || !fault->start || fault->epoch != otel_filter.epoch ||
+	    fault->generation != otel_filter.generation) {
 		otel_lose(start_unseen);
 		return;
 	}
@@ -215,10 +221,11 @@ static __always_inline void begin(void)
 		return;
 	}
 	fault->epoch = otel_filter.epoch;
+	fault->generation = otel_filter.generation;
 	fault->start = bpf_ktime_get_ns();
 }
 
-SEC("?tp_btf/page_fault_user")
+SEC("tp_btf/page_fault_user")
 OTEL_HOOK("duration of major faults", 1)
 int OTEL_PROG(fault_user, unsigned long address)
 {
@@ -232,11 +239,25 @@ int OTEL_PROG(fault_user, unsigned long address)
  * very task whose fault is being handled, for one. Those find page faults disabled, and must
  * not take the place of the start. Nor does a kernel address that is not mapped.
  */
-SEC("?tp_btf/page_fault_kernel")
+SEC("tp_btf/page_fault_kernel")
 OTEL_HOOK("duration of major faults", 1)
 int OTEL_PROG(fault_kernel, unsigned long address)
 {
 	if (latency && (__s64)address >= 0 && !bpf_get_current_task_btf()->pagefault_disabled)
+		begin();
+	return 0;
+}
+
+/*
+ * arm64 has neither of the two. @regs are NULL where nobody faulted: the kernel wants pages, and no
+ * software event follows. What is tried again has begun before.
+ */
+SEC("?kprobe/handle_mm_fault")
+OTEL_HOOK("duration of major faults", 2)
+int BPF_KPROBE(fault_handled, struct vm_area_struct *vma, unsigned long address, unsigned int flags,
+	       struct pt_regs *regs)
+{
+	if (latency && regs && !(flags & bpf_core_enum_value(enum fault_flag, FAULT_FLAG_TRIED)))
 		begin();
 	return 0;
 }

@@ -385,7 +385,10 @@ static void wait_asked(struct fuse_gate *gate, unsigned int reads)
 		usleep(1000);
 }
 
-/* A fault that is under way when tracing begins or goes on counts, its time is not known. */
+/*
+ * A fault that is under way when tracing begins or goes on, or when a filter lets it pass, counts;
+ * its time is not known.
+ */
 TEST_TIMEOUT(faults_under_way_have_no_time, 60)
 {
 	_cleanup_live_ struct live *live = live__begin();
@@ -396,13 +399,13 @@ TEST_TIMEOUT(faults_under_way_have_no_time, 60)
 	pid_t pid;
 
 	prepare();
-	gate = slow_file(live, path, 3);
+	gate = slow_file(live, path, 4);
 	procs = open_procs(live, "in");
 	pid = fork();
 	if (!pid) {
 		fd = open(path, O_RDONLY | O_CLOEXEC);
-		by_reading(mmap(NULL, 3 * page, PROT_READ, MAP_SHARED, fd, 0),
-			   write(procs, "0", 1) == 1 ? 3 : 0);
+		by_reading(mmap(NULL, 4 * page, PROT_READ, MAP_SHARED, fd, 0),
+			   write(procs, "0", 1) == 1 ? 4 : 0);
 		_exit(0);
 	}
 	ASSERT_GT(pid, 0);
@@ -414,15 +417,18 @@ TEST_TIMEOUT(faults_under_way_have_no_time, 60)
 	live__must("resume", "-q");
 	gate->allowed = 2;
 	wait_asked(gate, 3);
+	live__must("filter", "add", "-q", "comm", "live_faults_tes");
 	gate->allowed = 3;
+	wait_asked(gate, 4);
+	gate->allowed = 4;
 	EXPECT_EQ(live__wait(pid), 0);
 	close(procs);
 	root = live__export_file(live);
-	EXPECT_EQ(faults(live, root, "in", "major", "user"), 3);
+	EXPECT_EQ(faults(live, root, "in", "major", "user"), 4);
 	expect_durations(live, root, "in", "user", 1, 0, 60);
 	EXPECT_EQ(otlp_json__total(root, "otelbpf.losses", "otelbpf.loss.reason", "start_unseen"),
-		  2);
-	EXPECT_EQ(otlp_json__total(root, "otelbpf.losses"), 2);
+		  3);
+	EXPECT_EQ(otlp_json__total(root, "otelbpf.losses"), 3);
 }
 
 TEST_MAIN()
