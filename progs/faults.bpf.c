@@ -83,14 +83,13 @@ struct {
 } durations SEC(".maps") OTEL_METRICS;
 
 /*
- * The fault that a task is in, or was in last: minor ones do not clear it. Where attaching or a
- * filter may have kept the present one's start from being seen, epoch or generation has
- * changed. Written and read by that task only; freed with it.
+ * The fault that a task is in, or was in last: minor ones do not clear it. It is the present one's
+ * if the task has had no other since. Its start may have gone unseen: while paused, say, or left
+ * out by a filter. Written and read by that task only; freed with it.
  */
 struct fault {
 	__u64 start;
-	__u32 epoch;
-	__u32 generation;
+	__u64 handled; /* faults before, as the kernel counts them */
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
@@ -165,17 +164,23 @@ int minor(struct bpf_perf_event_data *ctx)
 	return 0;
 }
 
+static __always_inline __u64 handled(struct task_struct *task)
+{
+	return task->min_flt + task->maj_flt;
+}
+
 static __always_inline void record_duration(enum cpu_mode mode)
 {
 	struct duration_key key = {.cgroup = bpf_get_current_cgroup_id(), .mode = mode};
+	struct task_struct *task = bpf_get_current_task_btf();
 	__u64 now = bpf_ktime_get_ns();
 	struct duration_value *value;
 	struct fault *fault;
 	_Bool added = 0;
 
-	fault = bpf_task_storage_get(&open_faults, bpf_get_current_task_btf(), NULL, 0);
-	if (!fault || !fault->start || fault->epoch != otel_filter.epoch ||
-	    fault->generation != otel_filter.generation) {
+	fault = bpf_task_storage_get(&open_faults, task, NULL, 0);
+	/* The kernel has counted this one by now. */
+	if (!fault || fault->handled + 1 != handled(task)) {
 		otel_lose(start_unseen);
 		return;
 	}
@@ -183,7 +188,6 @@ static __always_inline void record_duration(enum cpu_mode mode)
 	/* The clock may be a few ns behind another CPU's. */
 	if (value && !exphist_s__record(&value->major, now > fault->start ? now - fault->start : 0))
 		otel_lose(out_of_range);
-	fault->start = 0;
 }
 
 SEC("perf_event")
@@ -210,18 +214,18 @@ int major(struct bpf_perf_event_data *ctx)
 
 static __always_inline void begin(void)
 {
+	struct task_struct *task;
 	struct fault *fault;
 
 	if (!otel_filter__pass())
 		return;
-	fault = bpf_task_storage_get(&open_faults, bpf_get_current_task_btf(), NULL,
-				     BPF_LOCAL_STORAGE_GET_F_CREATE);
+	task = bpf_get_current_task_btf();
+	fault = bpf_task_storage_get(&open_faults, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!fault) {
 		otel_lose(task_storage);
 		return;
 	}
-	fault->epoch = otel_filter.epoch;
-	fault->generation = otel_filter.generation;
+	fault->handled = handled(task);
 	fault->start = bpf_ktime_get_ns();
 }
 
