@@ -50,7 +50,7 @@ struct {
 struct victim {
 	struct otel_owner owner;
 	struct kernfs_node *kn; /* of its cgroup; 0: nothing is noted */
-	__u64 rss;		/* bytes; as in the kernel's log */
+	__u64 rss;		/* bytes */
 	__u32 pid;		/* of the thread that was marked */
 	__s32 score_adjustment; /* -1000 to 1000, /proc/PID/oom_score_adj */
 };

@@ -203,6 +203,17 @@ static long long logged_rss(int log, pid_t pid)
 	return -1;
 }
 
+/*
+ * Each CPU keeps so many pages of each of three kinds to itself (percpu_counter_batch). Up to 6.18
+ * the log leaves them out as well; 7.3's has them.
+ */
+static long long not_added(void)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_CONF), batch = cpus > 16 ? 2 * cpus : 32;
+
+	return 3 * cpus * batch * sysconf(_SC_PAGESIZE);
+}
+
 /* --- other ends ------------------------------------------------------------------------------ */
 
 /* The kernel kills what is in a namespace for processes whose first one ends. */
@@ -293,7 +304,7 @@ TEST_TIMEOUT(kills_are_those_of_the_cgroup, 60)
 				  live__path(live, "limited/small")),
 		  1);
 	if (small_rss >= 0)
-		EXPECT_EQ(otlp_json__sum(p.point), small_rss);
+		EXPECT_LE(llabs((long long)otlp_json__sum(p.point) - small_rss), not_added());
 	if (log >= 0)
 		close(log);
 	limit__end(&limit);
