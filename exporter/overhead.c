@@ -196,7 +196,7 @@ static __u64 start_of(const struct otel_meta *meta, const struct program *progra
 static int put_runs(struct overhead *overhead, struct metrics *metrics,
 		    const struct overhead_probe *probe, const struct program *programs, int n)
 {
-	const struct plan *plan = &overhead->plans[PLAN_PROGRAM];
+	struct plan *plan = &overhead->plans[PLAN_PROGRAM];
 	__u64 start = start_of(probe->meta, programs, n);
 	int err = 0;
 
@@ -204,9 +204,14 @@ static int put_runs(struct overhead *overhead, struct metrics *metrics,
 		err = metrics__scope(metrics, probe->scope, start);
 	if (!err)
 		err = begin(metrics, plan);
-	for (int i = 0; i < n && !err; i++)
+	for (int i = 0; i < n && !err; i++) {
+		plan->id = programs[i].info.id;
+		plan->of_program = true;
 		err = put(metrics, plan, probe->name, programs[i].name,
 			  (struct value){programs[i].info.run_time_ns, programs[i].info.run_cnt});
+		if (!err)
+			err = metrics__complete(metrics, plan);
+	}
 	return err < 0 ? err : 0;
 }
 

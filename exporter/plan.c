@@ -291,6 +291,43 @@ static int compile_histogram(struct compiler *c, struct instrument *ins, __u32 t
 	return 0;
 }
 
+/* Which powers of two are bounds, by the instrument's unit; the last one is for any other. */
+static const struct {
+	const char *unit;
+	int first, last, step;
+} bounds_of_unit[] = {
+	{"s", -20, 6, 1}, /* 0.95 us to 64 s */
+	{NULL, 0, 30, 2},
+};
+
+/*
+ * Bounds that are bucket edges, so that counts stay exact: bucket i ends at
+ * 2^((index + i + 1) / 2^scale).
+ */
+static int choose_bounds(struct instrument *ins)
+{
+	int which = 0;
+
+	while (bounds_of_unit[which].unit && strcmp(bounds_of_unit[which].unit, ins->unit))
+		which++;
+	ins->bounds = calloc(PLAN_BOUNDS_MAX, sizeof(*ins->bounds));
+	if (!ins->bounds)
+		return -ENOMEM;
+	for (int e = bounds_of_unit[which].first; e <= bounds_of_unit[which].last;
+	     e += bounds_of_unit[which].step) {
+		__s64 edge =
+			ins->scale >= 0 ? (__s64)e * (1 << ins->scale) : e / (1 << -ins->scale);
+		__s64 bucket = edge - ins->index - 1;
+
+		if ((ins->scale < 0 && e % (1 << -ins->scale)) || bucket < 0 ||
+		    bucket >= ins->n_buckets || ldexp(1, e) < ins->zero_threshold)
+			continue;
+		ins->bounds[ins->n_bounds] = ldexp(1, e);
+		ins->bound_buckets[ins->n_bounds++] = bucket;
+	}
+	return 0;
+}
+
 static int compile_exphist(struct compiler *c, struct instrument *ins, __u32 type_id,
 			   const char *member, const struct tag *tag)
 {
@@ -357,7 +394,7 @@ static int compile_exphist(struct compiler *c, struct instrument *ins, __u32 typ
 			   "member %s, tag \"%s\": no member of its struct is tagged "
 			   "OTEL_BUCKETS()",
 			   member, tag->text);
-	return 0;
+	return choose_bounds(ins);
 }
 
 static const struct {
@@ -532,6 +569,7 @@ struct plan *plan__compile(const struct bpf_map_info *info, const struct btf *bt
 
 	if (!plan)
 		goto out;
+	plan->id = info->id;
 	plan->type = info->type;
 	plan->key_size = info->key_size;
 	plan->value_size = info->value_size;

@@ -20,6 +20,7 @@ struct bpf_map_info;
 #define PLAN_ATTRS_MAX 16
 #define PLAN_INSTRUMENTS_MAX 64
 #define PLAN_BUCKETS_MAX 1024
+#define PLAN_BOUNDS_MAX 32
 
 /**
  * struct plan_attr - one attribute of a key
@@ -65,7 +66,10 @@ enum instrument_kind {
  * @scale:     exponential histogram's scale
  * @index:     OTLP index of the first bucket
  * @zero_threshold: of the zero bucket, in the instrument's unit
- * @bounds:    explicit histogram's n_buckets - 1 upper bounds
+ * @bounds:    explicit histogram's n_buckets - 1 upper bounds; exponential histogram's
+ *             @n_bounds if it is to become an explicit one
+ * @n_bounds:  of an exponential histogram
+ * @bound_buckets: place in @buckets of the one that ends at each of its @bounds
  * @with:      constant attributes, each an encoded KeyValue message
  * @n_with:    how many
  * @loss:      counts losses (for the exporter's own summary); constant attribute text
@@ -85,12 +89,17 @@ struct instrument {
 	__s32 index;
 	double zero_threshold;
 	double *bounds;
+	__u32 n_bounds;
+	__s32 bound_buckets[PLAN_BOUNDS_MAX];
 	struct pb with[4];
 	int n_with;
 };
 
 /**
  * struct plan - how to read one map
+ * @id:         of the map, as the kernel numbers them: the same key under the same id is the
+ *              same series; 0: the exporter's own numbers
+ * @of_program: it is a program's id
  * @type:       BPF_MAP_TYPE_*
  * @key_size:   bytes
  * @value_size: bytes of one value as read: a multiple of 8 for per-CPU maps
@@ -102,6 +111,8 @@ struct instrument {
  * @strings:    memory behind the strings
  */
 struct plan {
+	__u32 id;
+	bool of_program;
 	__u32 type;
 	__u32 key_size;
 	__u32 value_size;

@@ -407,6 +407,8 @@ static int read_tables(struct reading *r, struct pinned *maps, int n)
 		r->fd = maps[i].fd;
 		r->final = -1;
 		err = plan__is_array(table->plan->type) ? read_array(r) : read_hash(r);
+		if (!err)
+			err = metrics__complete(r->metrics, table->plan);
 		if (err == -ENOMEM)
 			return err;
 		if (err)
@@ -590,6 +592,19 @@ int tables__read(struct tables *tables, struct resources *resources, struct metr
 	pins__free_names(probes);
 	forget_tables(tables, false);
 	return result < 0 ? result : count;
+}
+
+bool tables__is_there(struct series_source source)
+{
+	int fd;
+
+	if (!source.id)
+		return true;
+	fd = source.of_program ? bpf_prog_get_fd_by_id(source.id) : bpf_map_get_fd_by_id(source.id);
+	if (fd < 0)
+		return errno != ENOENT; /* rather remembered too long than told twice */
+	close(fd);
+	return true;
 }
 
 int tables__evict(struct tables *tables)

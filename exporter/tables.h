@@ -34,6 +34,9 @@ void tables__overhead(struct tables *tables, struct overhead *overhead);
  */
 int tables__read(struct tables *tables, struct resources *resources, struct metrics *metrics);
 
+/** tables__is_there - whether the kernel still has a map or a program; for baseline__new() */
+bool tables__is_there(struct series_source source);
+
 /**
  * tables__evict - delete the entries that were final in the last read
  *

@@ -7,6 +7,7 @@
 
 #include "attr.h"
 #include "fields.h"
+#include "value.h"
 
 /* Room for headers that follow a point in a request: enough for the longest names. */
 #define HEADROOM 4096
@@ -24,7 +25,9 @@ struct metric {
 struct point {
 	__u64 key; /* resource, then metric: the order of a request */
 	__u64 offset;
-	__u64 len;
+	__u32 len;
+	bool is_held; /* a struct held, to become a delta; else encoded */
+	bool is_sent; /* by the present call of metrics__emit() */
 };
 
 struct metrics {
@@ -38,7 +41,11 @@ struct metrics {
 	struct metric *metrics;
 	int n_metrics, room_metrics;
 	int of_plan[PLAN_INSTRUMENTS_MAX]; /* the plan's instruments as metrics */
-	__u64 buckets[PLAN_BUCKETS_MAX];
+	__u64 buckets[PLAN_BUCKETS_MAX], before[PLAN_BUCKETS_MAX];
+	struct metrics_preference preference;
+	struct series_source *complete; /* read as a whole; room is a power of two */
+	int n_complete;
+	struct pb delta; /* one point */
 	struct pb request;
 };
 
@@ -64,8 +71,20 @@ void metrics__free(struct metrics *metrics)
 	free(metrics->metrics);
 	free(metrics->points);
 	pb__free(&metrics->bytes);
+	pb__free(&metrics->delta);
 	pb__free(&metrics->request);
+	free(metrics->complete);
 	free(metrics);
+}
+
+void metrics__prefer(struct metrics *metrics, const struct metrics_preference *preference)
+{
+	metrics->preference = *preference;
+}
+
+bool metrics__has_deltas(const struct metrics *metrics)
+{
+	return metrics->preference.delta_sums || metrics->preference.delta_histograms;
 }
 
 void metrics__begin(struct metrics *metrics, __u64 now_ns)
@@ -77,6 +96,7 @@ void metrics__begin(struct metrics *metrics, __u64 now_ns)
 	metrics->n_points = 0;
 	metrics->in_order = true;
 	metrics->n_metrics = 0;
+	metrics->n_complete = 0;
 }
 
 int metrics__scope(struct metrics *metrics, const char *name, __u64 start_ns)
@@ -165,234 +185,20 @@ static void put_attributes(struct pb *pb, __u32 field, const struct plan *plan,
 	}
 }
 
-static __u64 load64(const void *at)
-{
-	__u64 v;
-
-	memcpy(&v, at, sizeof(v));
-	return v;
-}
-
-/* Sum over CPUs. A signed sum may be negative on one CPU and right in total. */
-static __s64 total(const struct plan *plan, const struct instrument *instrument, const char *values)
-{
-	__u64 sum = 0;
-
-	for (__u32 cpu = 0; cpu < plan->values; cpu++) {
-		const char *at = values + (size_t)cpu * plan->value_size + instrument->offset;
-		__u32 narrow;
-
-		if (instrument->size == 8) {
-			sum += load64(at);
-		} else {
-			memcpy(&narrow, at, sizeof(narrow));
-			sum += instrument->is_signed ? (__u64)(__s64)(__s32)narrow : narrow;
-		}
-	}
-	return sum;
-}
-
-static bool put_number(struct metrics *metrics, const struct plan *plan,
-		       const struct instrument *instrument, const void *key, const void *values,
-		       bool overflow)
-{
-	struct pb *pb = &metrics->bytes;
-	__s64 v = total(plan, instrument, values);
-
-	if (overflow && !v)
-		return false;
-	put_attributes(pb, NUMBER_POINT_ATTRIBUTES, plan, instrument, key, overflow);
-	pb__fixed64(pb, NUMBER_POINT_START_TIME, metrics->scopes[metrics->n_scopes - 1].start_ns);
-	pb__fixed64(pb, NUMBER_POINT_TIME, metrics->now_ns);
-	if (instrument->factor != 1)
-		pb__double(pb, NUMBER_POINT_AS_DOUBLE,
-			   instrument->is_signed ? (double)v * instrument->factor
-						 : (double)(__u64)v * instrument->factor);
-	else
-		pb__fixed64(pb, NUMBER_POINT_AS_INT, v);
-	return true;
-}
-
-/* Where anything was counted: first <= slot < end. Both multiples of BLOCK but for the last end. */
-struct range {
-	__u32 first, end;
-};
-
-#define BLOCK 8
-
-static bool is_empty(const char *block)
-{
-	return !(load64(block) | load64(block + 8) | load64(block + 16) | load64(block + 24) |
-		 load64(block + 32) | load64(block + 40) | load64(block + 48) | load64(block + 56));
-}
-
-/*
- * Sum over CPUs into metrics->buckets, a block at a time: of most blocks nothing
- * more is to be known than that they are empty. What is outside the range that is
- * returned has not been written.
- */
-static struct range sum_buckets(struct metrics *metrics, const struct plan *plan, __u32 n,
-				int offset, const char *values)
-{
-	struct range range = {0, 0};
-	__u64 *out = metrics->buckets;
-
-	for (__u32 cpu = 0; cpu < plan->values; cpu++) {
-		const char *at = values + (size_t)cpu * plan->value_size + offset;
-
-		for (__u32 i = 0; i < n; i += BLOCK) {
-			__u32 some = n - i < BLOCK ? n - i : BLOCK;
-
-			if (some == BLOCK && is_empty(at + 8 * i))
-				continue;
-			if (range.first == range.end)
-				range = (struct range){i, i};
-			for (; range.end < i + some; range.end++)
-				out[range.end] = 0;
-			while (range.first > i)
-				out[--range.first] = 0;
-			for (__u32 j = i; j < i + some; j++)
-				out[j] += load64(at + 8 * j);
-		}
-	}
-	return range;
-}
-
-static __u64 count_buckets(const struct metrics *metrics, struct range range)
-{
-	__u64 count = 0;
-
-	for (__u32 i = range.first; i < range.end; i++)
-		count += metrics->buckets[i];
-	return count;
-}
-
-static bool put_histogram(struct metrics *metrics, const struct plan *plan,
-			  const struct instrument *instrument, const void *key, const void *values,
-			  bool overflow)
-{
-	struct pb *pb = &metrics->bytes;
-	__u32 n = instrument->n_buckets;
-	struct range range = sum_buckets(metrics, plan, n, instrument->offset, values);
-	__u64 count = count_buckets(metrics, range);
-
-	if (!count)
-		return false;
-	memset(metrics->buckets, 0, range.first * sizeof(*metrics->buckets));
-	memset(&metrics->buckets[range.end], 0, (n - range.end) * sizeof(*metrics->buckets));
-	put_attributes(pb, HISTOGRAM_POINT_ATTRIBUTES, plan, instrument, key, overflow);
-	pb__fixed64(pb, HISTOGRAM_POINT_START_TIME,
-		    metrics->scopes[metrics->n_scopes - 1].start_ns);
-	pb__fixed64(pb, HISTOGRAM_POINT_TIME, metrics->now_ns);
-	pb__fixed64(pb, HISTOGRAM_POINT_COUNT, count);
-	for (__u32 i = 0; i < n; i++)
-		metrics->buckets[i] = htole64(metrics->buckets[i]);
-	pb__bytes(pb, HISTOGRAM_POINT_BUCKET_COUNTS, metrics->buckets, 8 * n);
-	for (__u32 i = 0; i + 1 < n; i++) {
-		memcpy(&metrics->buckets[i], &instrument->bounds[i], 8);
-		metrics->buckets[i] = htole64(metrics->buckets[i]);
-	}
-	pb__bytes(pb, HISTOGRAM_POINT_EXPLICIT_BOUNDS, metrics->buckets, 8 * (n - 1));
-	return true;
-}
-
-struct extremes {
-	__u64 sum, min, max, zeros;
-	bool any; /* a CPU had measurements: else read in the middle of the first one */
-};
-
-/* A CPU without measurements has no min and no max. */
-static struct extremes find_extremes(const struct plan *plan, const struct instrument *instrument,
-				     const char *values)
-{
-	struct extremes all = {.min = ~0ULL};
-
-	for (__u32 cpu = 0; cpu < plan->values; cpu++, values += plan->value_size) {
-		if (instrument->zero_count >= 0)
-			all.zeros += load64(values + instrument->zero_count);
-		if (instrument->count >= 0 && !load64(values + instrument->count))
-			continue;
-		all.any = true;
-		if (instrument->sum >= 0)
-			all.sum += load64(values + instrument->sum);
-		if (instrument->min >= 0 && load64(values + instrument->min) < all.min)
-			all.min = load64(values + instrument->min);
-		if (instrument->max >= 0 && load64(values + instrument->max) > all.max)
-			all.max = load64(values + instrument->max);
-	}
-	return all;
-}
-
-/*
- * The count is that of the buckets as they were read: a program may be in the
- * middle of an update, and a receiver checks that they add up.
- */
-static bool put_exphist(struct metrics *metrics, const struct plan *plan,
-			const struct instrument *instrument, const void *key, const void *values,
-			bool overflow)
-{
-	struct pb *pb = &metrics->bytes;
-	struct range range =
-		sum_buckets(metrics, plan, instrument->n_buckets, instrument->buckets, values);
-	__u64 count = count_buckets(metrics, range);
-	struct extremes all = find_extremes(plan, instrument, values);
-	size_t buckets, counts;
-
-	count += all.zeros;
-	if (!count)
-		return false;
-	put_attributes(pb, EXPHIST_POINT_ATTRIBUTES, plan, instrument, key, overflow);
-	pb__fixed64(pb, EXPHIST_POINT_START_TIME, metrics->scopes[metrics->n_scopes - 1].start_ns);
-	pb__fixed64(pb, EXPHIST_POINT_TIME, metrics->now_ns);
-	pb__fixed64(pb, EXPHIST_POINT_COUNT, count);
-	if (instrument->sum >= 0)
-		pb__double(pb, EXPHIST_POINT_SUM, (double)all.sum * instrument->factor);
-	pb__varint(pb, EXPHIST_POINT_SCALE, (__u32)pb__zigzag(instrument->scale));
-	if (all.zeros)
-		pb__fixed64(pb, EXPHIST_POINT_ZERO_COUNT, all.zeros);
-	while (range.first < range.end && !metrics->buckets[range.end - 1])
-		range.end--;
-	while (range.first < range.end && !metrics->buckets[range.first])
-		range.first++;
-	if (range.first < range.end) {
-		buckets = pb__open(pb, EXPHIST_POINT_POSITIVE);
-		pb__varint(pb, EXPHIST_BUCKETS_OFFSET,
-			   (__u32)pb__zigzag(instrument->index + (__s32)range.first));
-		counts = pb__open(pb, EXPHIST_BUCKETS_BUCKET_COUNTS);
-		if (pb__reserve(pb, (size_t)(range.end - range.first) * PB_VARINT_MAX)) {
-			__u8 *at = pb->data + pb->len;
-
-			for (__u32 i = range.first; i < range.end; i++)
-				at = pb_put__varint(at, metrics->buckets[i]);
-			pb->len = at - pb->data;
-		}
-		pb__close(pb, counts);
-		pb__close(pb, buckets);
-	}
-	if (instrument->min >= 0 && instrument->count >= 0 && all.any)
-		pb__double(pb, EXPHIST_POINT_MIN, (double)all.min * instrument->factor);
-	if (instrument->max >= 0 && all.any)
-		pb__double(pb, EXPHIST_POINT_MAX, (double)all.max * instrument->factor);
-	if (instrument->zero_threshold != 0)
-		pb__double(pb, EXPHIST_POINT_ZERO_THRESHOLD, instrument->zero_threshold);
-	return true;
-}
-
 /* What each kind of instrument is in a Metric message. */
-static const struct {
-	bool (*put)(struct metrics *metrics, const struct plan *plan,
-		    const struct instrument *instrument, const void *key, const void *values,
-		    bool overflow);
+static const struct kind {
 	__u32 field;	   /* of Metric */
+	__u32 attributes;  /* of a point */
 	__u32 temporality; /* of that message, 0: it has none */
 	__u32 monotonic;   /* of that message, 0: not set */
 } kinds[] = {
-	[INSTRUMENT_SUM] = {put_number, METRIC_SUM, SUM_AGGREGATION_TEMPORALITY, SUM_IS_MONOTONIC},
-	[INSTRUMENT_UPDOWN] = {put_number, METRIC_SUM, SUM_AGGREGATION_TEMPORALITY, 0},
-	[INSTRUMENT_GAUGE] = {put_number, METRIC_GAUGE, 0, 0},
-	[INSTRUMENT_HISTOGRAM] = {put_histogram, METRIC_HISTOGRAM,
+	[INSTRUMENT_SUM] = {METRIC_SUM, NUMBER_POINT_ATTRIBUTES, SUM_AGGREGATION_TEMPORALITY,
+			    SUM_IS_MONOTONIC},
+	[INSTRUMENT_UPDOWN] = {METRIC_SUM, NUMBER_POINT_ATTRIBUTES, SUM_AGGREGATION_TEMPORALITY, 0},
+	[INSTRUMENT_GAUGE] = {METRIC_GAUGE, NUMBER_POINT_ATTRIBUTES, 0, 0},
+	[INSTRUMENT_HISTOGRAM] = {METRIC_HISTOGRAM, HISTOGRAM_POINT_ATTRIBUTES,
 				  HISTOGRAM_AGGREGATION_TEMPORALITY, 0},
-	[INSTRUMENT_EXPHIST] = {put_exphist, METRIC_EXPONENTIAL_HISTOGRAM,
+	[INSTRUMENT_EXPHIST] = {METRIC_EXPONENTIAL_HISTOGRAM, EXPHIST_POINT_ATTRIBUTES,
 				HISTOGRAM_AGGREGATION_TEMPORALITY, 0},
 };
 
@@ -400,25 +206,111 @@ static const struct {
 _Static_assert(SUM_DATA_POINTS == 1 && GAUGE_DATA_POINTS == 1 && HISTOGRAM_DATA_POINTS == 1,
 	       "data_points is expected to be field 1");
 
+static const struct kind *kind_of(const struct metrics *metrics,
+				  const struct instrument *instrument)
+{
+	return &kinds[instrument->kind == INSTRUMENT_EXPHIST && metrics->preference.explicit_buckets
+			      ? INSTRUMENT_HISTOGRAM
+			      : instrument->kind];
+}
+
+static bool is_delta(const struct metrics *metrics, const struct instrument *instrument)
+{
+	switch (instrument->kind) {
+	case INSTRUMENT_SUM:
+		return metrics->preference.delta_sums;
+	case INSTRUMENT_HISTOGRAM:
+	case INSTRUMENT_EXPHIST:
+		return metrics->preference.delta_histograms;
+	default:
+		return false;
+	}
+}
+
+/*
+ * A point that is to be a delta: from what, is known when it is sent. Followed by its
+ * attributes, encoded; the series' name: which instrument, and the key; and its value, packed.
+ */
+struct held {
+	const struct instrument *instrument;
+	struct series series; /* its name is not set */
+	__u32 attributes;
+};
+
+static void hold_point(struct metrics *metrics, const struct plan *plan, int i,
+		       const struct value *value, const void *key, bool overflow)
+{
+	const struct instrument *instrument = &plan->instruments[i];
+	struct held held = {
+		.instrument = instrument,
+		.series = {.source = {plan->id, plan->of_program},
+			   .name_len = 1 + plan->key_size,
+			   .start_ns = metrics->scopes[metrics->n_scopes - 1].start_ns},
+	};
+	struct pb *pb = &metrics->bytes;
+	size_t start = pb->len;
+	__u8 which = i;
+
+	_Static_assert(PLAN_INSTRUMENTS_MAX <= 256, "an instrument's number is a byte");
+	pb__raw(pb, &held, sizeof(held));
+	put_attributes(pb, kind_of(metrics, instrument)->attributes, plan, instrument, key,
+		       overflow);
+	held.attributes = pb->len - start - sizeof(held);
+	pb__raw(pb, &which, sizeof(which));
+	pb__raw(pb, key, plan->key_size);
+	value__pack(value, instrument, pb);
+	if (!pb->failed)
+		memcpy(pb->data + start, &held, sizeof(held));
+}
+
+static void put_point(struct metrics *metrics, const struct plan *plan, int i, struct value *value,
+		      const void *key, bool overflow)
+{
+	const struct instrument *instrument = &plan->instruments[i];
+
+	put_attributes(&metrics->bytes, kind_of(metrics, instrument)->attributes, plan, instrument,
+		       key, overflow);
+	value__encode(value, instrument, metrics->preference.explicit_buckets,
+		      metrics->scopes[metrics->n_scopes - 1].start_ns, metrics->now_ns,
+		      &metrics->bytes);
+}
+
+static int make_room(struct metrics *metrics)
+{
+	size_t room = metrics->room_points ? 2 * metrics->room_points : 1024;
+	struct point *more;
+
+	if (metrics->n_points < metrics->room_points)
+		return 0;
+	more = reallocarray(metrics->points, room, sizeof(*more));
+	if (!more)
+		return -ENOMEM;
+	metrics->points = more;
+	metrics->room_points = room;
+	return 0;
+}
+
 int metrics__entry(struct metrics *metrics, const struct plan *plan, const void *key,
 		   const void *values, int resource, bool overflow)
 {
+	struct value value = {.buckets = metrics->buckets};
+
 	for (int i = 0; i < plan->n_instruments; i++) {
 		const struct instrument *instrument = &plan->instruments[i];
+		bool delta = is_delta(metrics, instrument);
 		size_t start = metrics->bytes.len;
 		__u64 order;
 
-		if (metrics->n_points == metrics->room_points) {
-			size_t room = metrics->room_points ? 2 * metrics->room_points : 1024;
-			struct point *more = reallocarray(metrics->points, room, sizeof(*more));
-
-			if (!more)
-				return -ENOMEM;
-			metrics->points = more;
-			metrics->room_points = room;
-		}
-		if (!kinds[instrument->kind].put(metrics, plan, instrument, key, values, overflow))
+		if (make_room(metrics))
+			return -ENOMEM;
+		value__read(&value, plan, instrument, values);
+		if (value__is_nothing(&value, instrument) ||
+		    (overflow && !value__count(&value) && !value.number))
 			continue;
+		if (delta)
+			hold_point(metrics, plan, i, &value, key, overflow);
+		else
+			put_point(metrics, plan, i, &value, key, overflow);
 		order = (__u64)resource << 32 | metrics->of_plan[i];
 		if (metrics->n_points && order < metrics->points[metrics->n_points - 1].key)
 			metrics->in_order = false;
@@ -426,9 +318,26 @@ int metrics__entry(struct metrics *metrics, const struct plan *plan, const void 
 			.key = order,
 			.offset = start,
 			.len = metrics->bytes.len - start,
+			.is_held = delta,
 		};
 	}
 	return metrics->bytes.failed ? -ENOMEM : 0;
+}
+
+int metrics__complete(struct metrics *metrics, const struct plan *plan)
+{
+	int n = metrics->n_complete;
+	struct series_source *more;
+
+	if (!(n & (n - 1))) {
+		more = reallocarray(metrics->complete, n ? 2 * n : 1, sizeof(*more));
+		if (!more)
+			return -ENOMEM;
+		metrics->complete = more;
+	}
+	metrics->complete[metrics->n_complete++] =
+		(struct series_source){plan->id, plan->of_program};
+	return 0;
 }
 
 size_t metrics__points(const struct metrics *metrics)
@@ -485,6 +394,7 @@ static void open_metric(struct pb *pb, const struct metrics *metrics, struct nes
 			const struct resources *resources, __u64 resource, __u64 metric)
 {
 	const struct instrument *instrument = metrics->metrics[metric].instrument;
+	const struct kind *kind = kind_of(metrics, instrument);
 	__u64 scope = metrics->metrics[metric].scope;
 	size_t at;
 
@@ -510,49 +420,176 @@ static void open_metric(struct pb *pb, const struct metrics *metrics, struct nes
 	pb__string(pb, METRIC_NAME, instrument->name);
 	pb__string(pb, METRIC_DESCRIPTION, instrument->desc);
 	pb__string(pb, METRIC_UNIT, instrument->unit);
-	nest->at_data = pb__open(pb, kinds[instrument->kind].field);
-	if (kinds[instrument->kind].temporality)
-		pb__varint(pb, kinds[instrument->kind].temporality, TEMPORALITY_CUMULATIVE);
-	if (kinds[instrument->kind].monotonic)
-		pb__varint(pb, kinds[instrument->kind].monotonic, true);
+	nest->at_data = pb__open(pb, kind->field);
+	if (kind->temporality)
+		pb__varint(pb, kind->temporality,
+			   is_delta(metrics, instrument) ? TEMPORALITY_DELTA
+							 : TEMPORALITY_CUMULATIVE);
+	if (kind->monotonic)
+		pb__varint(pb, kind->monotonic, true);
 	nest->metric = metric;
+}
+
+/* --- what came since ------------------------------------------------------ */
+
+/* What is acknowledged of a held point, and where its parts are. */
+struct delta {
+	struct held held;
+	struct acknowledged before;
+	const __u8 *attributes, *packed;
+	size_t packed_len;
+};
+
+static void find_before(const struct metrics *metrics, const struct point *point,
+			struct baseline *baseline, struct delta *delta)
+{
+	const __u8 *at = metrics->bytes.data + point->offset;
+	struct held *held = &delta->held;
+
+	memcpy(held, at, sizeof(*held));
+	delta->attributes = at + sizeof(*held);
+	held->series.name = delta->attributes + held->attributes;
+	delta->packed = delta->attributes + held->attributes + held->series.name_len;
+	delta->packed_len = at + point->len - delta->packed;
+	delta->before = baseline ? baseline__find(baseline, &held->series)
+				 : (struct acknowledged){.until_ns = held->series.start_ns};
+}
+
+/*
+ * Into metrics->delta. Where less is there than before, the kernel's side began anew, some
+ * time since what was acknowledged. Return: whether there is anything to send: a series that
+ * the receiver does not know yet is, even if it counts nothing.
+ */
+static bool encode_delta(struct metrics *metrics, struct point *point, struct baseline *baseline)
+{
+	struct value now = {.buckets = metrics->buckets}, before = {.buckets = metrics->before};
+	const struct instrument *instrument;
+	struct delta delta;
+
+	find_before(metrics, point, baseline, &delta);
+	instrument = delta.held.instrument;
+	if (delta.before.len == delta.packed_len &&
+	    !memcmp(delta.before.data, delta.packed, delta.packed_len))
+		return false;
+	value__unpack(&now, instrument, delta.packed, delta.packed_len);
+	value__unpack(&before, instrument, delta.before.data, delta.before.len);
+	if (value__subtract(&now, &before, instrument) && delta.before.len &&
+	    value__is_nothing(&now, instrument))
+		return false;
+	metrics->delta.len = 0;
+	pb__raw(&metrics->delta, delta.attributes, delta.held.attributes);
+	value__encode(&now, instrument, metrics->preference.explicit_buckets, delta.before.until_ns,
+		      metrics->now_ns, &metrics->delta);
+	return true;
+}
+
+/* What was sent and taken is what the next delta is taken from; anything else stays as it was. */
+static void settle(struct metrics *metrics, size_t from, size_t to, struct baseline *baseline,
+		   bool acknowledged)
+{
+	for (size_t i = from; baseline && i < to; i++) {
+		const struct point *point = &metrics->points[i];
+		struct delta delta;
+
+		if (!point->is_held)
+			continue;
+		find_before(metrics, point, baseline, &delta);
+		if (acknowledged && point->is_sent)
+			baseline__put(baseline, &delta.held.series, metrics->now_ns, delta.packed,
+				      delta.packed_len);
+		else
+			baseline__put(baseline, &delta.held.series, delta.before.until_ns,
+				      delta.before.data, delta.before.len);
+	}
+}
+
+/* --- sending -------------------------------------------------------------- */
+
+/* A request under construction, with the points from first on. */
+struct emission {
+	struct metrics *metrics;
+	struct baseline *baseline;
+	int (*send)(const struct pb *request, size_t points, void *ctx);
+	void *ctx;
+	struct nest nest;
+	size_t first, points;
+};
+
+/* Send what there is, of points up to @end. */
+static int flush(struct emission *e, size_t end)
+{
+	struct pb *request = &e->metrics->request;
+	int err = 0;
+
+	close_resource(request, &e->nest);
+	if (request->failed || e->metrics->delta.failed)
+		err = -ENOMEM;
+	else if (e->points)
+		err = e->send(request, e->points, e->ctx);
+	settle(e->metrics, e->first, end, e->baseline, !err);
+	request->len = 0;
+	e->points = 0;
+	e->first = end;
+	return err > 0 && e->baseline ? 0 : err;
+}
+
+static int emit_points(struct emission *e, const struct resources *resources, size_t limit)
+{
+	struct metrics *metrics = e->metrics;
+	struct pb *request = &metrics->request;
+
+	for (size_t i = 0; i < metrics->n_points; i++) {
+		struct point *point = &metrics->points[i];
+		__u64 resource = point->key >> 32, metric = (__u32)point->key;
+		const __u8 *data = metrics->bytes.data + point->offset;
+		size_t headers, len = point->len;
+		int err;
+
+		point->is_sent = !point->is_held || encode_delta(metrics, point, e->baseline);
+		if (!point->is_sent)
+			continue;
+		if (point->is_held) {
+			data = metrics->delta.data;
+			len = metrics->delta.len;
+		}
+		headers = HEADROOM + resources__encoded(resources, resource)->len;
+		if (e->points && request->len + len + headers > limit) {
+			err = flush(e, i);
+			if (err)
+				return err;
+		}
+		if (e->nest.metric != metric || e->nest.resource != resource)
+			open_metric(request, metrics, &e->nest, resources, resource, metric);
+		pb__bytes(request, SUM_DATA_POINTS, data, len);
+		e->points++;
+	}
+	return flush(e, metrics->n_points);
+}
+
+int metrics__emit_to(struct metrics *metrics, struct baseline *baseline,
+		     const struct resources *resources, size_t limit,
+		     int (*send)(const struct pb *request, size_t points, void *ctx), void *ctx)
+{
+	struct emission e = {metrics, baseline, send, ctx, NOTHING_OPEN, 0, 0};
+	int err, ended = 0;
+
+	if (!metrics->in_order)
+		qsort(metrics->points, metrics->n_points, sizeof(*metrics->points), by_key);
+	metrics->in_order = true;
+	metrics->request.len = 0;
+	metrics->request.failed = false;
+	if (baseline)
+		baseline__begin(baseline);
+	err = emit_points(&e, resources, limit);
+	settle(metrics, e.first, metrics->n_points, baseline, false);
+	if (baseline)
+		ended = baseline__end(baseline, metrics->complete, metrics->n_complete,
+				      metrics->now_ns);
+	return err ? err : ended;
 }
 
 int metrics__emit(struct metrics *metrics, const struct resources *resources, size_t limit,
 		  int (*send)(const struct pb *request, size_t points, void *ctx), void *ctx)
 {
-	struct pb *request = &metrics->request;
-	struct nest nest = NOTHING_OPEN;
-	size_t in_request = 0;
-	int err;
-
-	if (!metrics->in_order)
-		qsort(metrics->points, metrics->n_points, sizeof(*metrics->points), by_key);
-	request->len = 0;
-	request->failed = false;
-	for (size_t i = 0; i < metrics->n_points; i++) {
-		const struct point *point = &metrics->points[i];
-		__u64 resource = point->key >> 32, metric = (__u32)point->key;
-		size_t headers = HEADROOM + resources__encoded(resources, resource)->len;
-
-		if (in_request && request->len + point->len + headers > limit) {
-			close_resource(request, &nest);
-			if (request->failed)
-				return -ENOMEM;
-			err = send(request, in_request, ctx);
-			if (err)
-				return err;
-			request->len = 0;
-			in_request = 0;
-		}
-		if (nest.metric != metric || nest.resource != resource)
-			open_metric(request, metrics, &nest, resources, resource, metric);
-		pb__bytes(request, SUM_DATA_POINTS, metrics->bytes.data + point->offset,
-			  point->len);
-		in_request++;
-	}
-	close_resource(request, &nest);
-	if (request->failed)
-		return -ENOMEM;
-	return in_request ? send(request, in_request, ctx) : 0;
+	return metrics__emit_to(metrics, NULL, resources, limit, send, ctx);
 }

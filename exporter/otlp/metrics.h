@@ -12,8 +12,10 @@
 #include <linux/types.h>
 #include <stddef.h>
 
+#include "baseline.h"
 #include "pb.h"
 #include "plan.h"
+#include "preference.h"
 #include "resource.h"
 
 /** struct metrics - one export under construction. Opaque. */
@@ -21,6 +23,12 @@ struct metrics;
 
 struct metrics *metrics__new(void);
 void metrics__free(struct metrics *metrics);
+
+/** metrics__prefer - how points are to be told, from now on; at first all is cumulative */
+void metrics__prefer(struct metrics *metrics, const struct metrics_preference *preference);
+
+/** metrics__has_deltas - whether any point is to be one: then each receiver has a baseline */
+bool metrics__has_deltas(const struct metrics *metrics);
 
 /** metrics__begin - drop what was encoded, keep the memory; @now_ns is UTC since 1970 */
 void metrics__begin(struct metrics *metrics, __u64 now_ns);
@@ -61,8 +69,18 @@ int metrics__entry(struct metrics *metrics, const struct plan *plan, const void 
 size_t metrics__points(const struct metrics *metrics);
 
 /**
+ * metrics__complete - all entries of a plan have been given
+ *
+ * So a series that was not among them is gone. Without this call it is taken to be still
+ * there as long as its map or program is.
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int metrics__complete(struct metrics *metrics, const struct plan *plan);
+
+/**
  * metrics__emit - put the points together and hand over the requests
- * @metrics:   under construction
+ * @metrics:   under construction; may be emitted several times
  * @resources: the Resources that entries referred to
  * @limit:     most bytes in one request
  * @send:      called for each request, in order; a value other than 0 ends it
@@ -72,5 +90,15 @@ size_t metrics__points(const struct metrics *metrics);
  */
 int metrics__emit(struct metrics *metrics, const struct resources *resources, size_t limit,
 		  int (*send)(const struct pb *request, size_t points, void *ctx), void *ctx);
+
+/**
+ * metrics__emit_to - the same for one receiver, with deltas from what it has acknowledged
+ * @baseline: of this receiver; is brought up to date
+ * @send:     returns 0 if the receiver has taken the request; 1 if not: what was in it is
+ *            in the next delta, too; less ends it
+ */
+int metrics__emit_to(struct metrics *metrics, struct baseline *baseline,
+		     const struct resources *resources, size_t limit,
+		     int (*send)(const struct pb *request, size_t points, void *ctx), void *ctx);
 
 #endif

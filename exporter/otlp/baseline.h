@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What one receiver has acknowledged of every series: what a delta is taken from.
+ *
+ * A series takes about as much memory as its point takes on the wire. It is written anew in
+ * every export, old and new side by side for that time. One for each receiver, since one may
+ * have taken what another has not. There is none where everything is cumulative.
+ */
+#ifndef OTELBPF_OTLP_BASELINE_H
+#define OTELBPF_OTLP_BASELINE_H
+
+#include <linux/types.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+/** struct baseline - of one receiver. Opaque. */
+struct baseline;
+
+/**
+ * struct series_source - a kernel object that counts
+ * @id:         as the kernel numbers it; 0: the exporter itself
+ * @of_program: a program, else a map
+ */
+struct series_source {
+	__u32 id;
+	bool of_program;
+};
+
+/**
+ * baseline__new - nothing has been acknowledged
+ * @is_there: whether an object that was not read this time is still there: then its series
+ *            are remembered
+ *
+ * Return: NULL when there is no memory.
+ */
+struct baseline *baseline__new(bool (*is_there)(struct series_source source));
+void baseline__free(struct baseline *baseline);
+
+/** baseline__bytes - memory that it takes between exports */
+size_t baseline__bytes(const struct baseline *baseline);
+
+/* --- for metrics__emit() --------------------------------------------------------- */
+
+/**
+ * struct series - which one, and what is known of it
+ * @source:   what counts it
+ * @name:     what tells it from others of its source
+ * @name_len: bytes of it
+ * @start_ns: when counting began: what was known before another beginning counts for nothing
+ */
+struct series {
+	struct series_source source;
+	const void *name;
+	__u32 name_len;
+	__u64 start_ns;
+};
+
+/**
+ * struct acknowledged - what a receiver has
+ * @known:   the series has been tried before; else there is but @until_ns
+ * @data:    a packed value; NULL with @len 0 if none has arrived
+ * @until_ns: the next delta begins here
+ */
+struct acknowledged {
+	bool known;
+	const __u8 *data;
+	size_t len;
+	__u64 until_ns;
+};
+
+/** baseline__begin - begin an export */
+void baseline__begin(struct baseline *baseline);
+
+/** baseline__find - what is acknowledged of a series; valid until baseline__end() */
+struct acknowledged baseline__find(struct baseline *baseline, const struct series *series);
+
+/** baseline__put - what will be acknowledged of a series from the next export on; each once */
+void baseline__put(struct baseline *baseline, const struct series *series, __u64 until_ns,
+		   const void *data, size_t len);
+
+/**
+ * baseline__end - the export has ended
+ * @complete: sources that were read as a whole: a series of theirs that was not put is gone
+ * @n:        how many
+ * @now_ns:   when
+ *
+ * Return: 0 or -ENOMEM: then nothing of this is to be used any more.
+ */
+int baseline__end(struct baseline *baseline, const struct series_source *complete, int n,
+		  __u64 now_ns);
+
+#endif
