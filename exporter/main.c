@@ -31,6 +31,7 @@
 #include "pins.h"
 #include "profiles.h"
 #include "resource.h"
+#include "stats.h"
 
 #define OUTPUTS_MAX 8
 #define NS 1000000000ULL
@@ -44,7 +45,8 @@ struct settings {
 	const char *format;
 	bool once, verbose, table;
 	const char *view; /* folded, pprof or html: profiles for a person, or NULL */
-	bool no_symbols, want_lines, stats;
+	bool no_symbols, want_lines, stats, json;
+	struct metrics_preference preference;
 	__u64 interval_ns, duration_ns, timeout_ns;
 	size_t limit;
 };
@@ -54,6 +56,8 @@ struct exporter {
 	struct output *outputs[OUTPUTS_MAX];
 	bool failing[OUTPUTS_MAX][SIGNAL_KINDS]; /* the last request of that kind failed */
 	int n_outputs;
+	struct baseline *baselines[OUTPUTS_MAX]; /* NULL where all is cumulative */
+	struct stats *counts;
 	struct tables *tables;
 	struct overhead *overhead;
 	struct resources *resources;
@@ -73,12 +77,14 @@ struct exporter {
 	bool last;  /* no other comes after it */
 };
 
-static volatile bool stop;
+static volatile bool stop, tell;
 
 static void on_signal(int signal)
 {
-	(void)signal;
-	stop = true;
+	if (signal == SIGUSR1)
+		tell = true;
+	else
+		stop = true;
 }
 
 static __u64 clock_ns(clockid_t clock)
@@ -117,6 +123,9 @@ static void help(FILE *out)
 		"of\n"
 		"                       every program (without it: if kernel.bpf_stats_enabled is "
 		"1)\n"
+		"  -j, --json           what SIGUSR1 has a running exporter say on stderr, what "
+		"became\n"
+		"                       of all it sent, is one line of JSON\n"
 		"  --max-request BYTES  split requests above this size, counted as protobuf "
 		"(default:\n"
 		"                       64 MiB for protobuf over HTTP, 64 KiB for JSON)\n"
@@ -183,6 +192,7 @@ static const struct option options[] = {
 	{"max-request", required_argument, NULL, OPT_LIMIT},
 	{"pin-dir", required_argument, NULL, OPT_PIN_DIR},
 	{"version", no_argument, NULL, OPT_VERSION},
+	{"json", no_argument, NULL, 'j'},
 	{"quiet", no_argument, NULL, 'q'},
 	{"verbose", no_argument, NULL, 'v'},
 	{"help", no_argument, NULL, 'h'},
@@ -250,6 +260,9 @@ static int parse_option(struct settings *settings, int option)
 	case OPT_VERSION:
 		printf("otelbpf-exporter %s %s\n", OTELBPF_VERSION, OTELBPF_COMMIT);
 		return EXIT_OK;
+	case 'j':
+		settings->json = true;
+		return -1;
 	case 'q':
 		quiet = true;
 		return -1;
@@ -274,7 +287,7 @@ static int parse_command_line(struct settings *settings, int argc, char **argv)
 		.interval_ns = from_environment("OTEL_METRIC_EXPORT_INTERVAL", DEFAULT_INTERVAL_NS),
 		.timeout_ns = from_environment("OTEL_METRIC_EXPORT_TIMEOUT", DEFAULT_TIMEOUT_NS),
 	};
-	while (code < 0 && (option = getopt_long(argc, argv, "qvh", options, NULL)) >= 0)
+	while (code < 0 && (option = getopt_long(argc, argv, "jqvh", options, NULL)) >= 0)
 		code = parse_option(settings, option);
 	if (code >= 0)
 		return code;
@@ -291,6 +304,9 @@ static int parse_command_line(struct settings *settings, int argc, char **argv)
 	if (settings->stats && (settings->once || settings->table || settings->view))
 		return fail(EXIT_USAGE, "--stats counts while an exporter runs: leave out %s",
 			    settings->once ? "--once" : "--format");
+	/* A person is told all there is. */
+	if (!settings->table && !settings->view)
+		settings->preference = metrics_preference__read();
 	if (!settings->n_specs && !settings->table && !settings->view)
 		settings->specs[settings->n_specs++] = "otlp";
 	return -1;
@@ -332,48 +348,75 @@ static int own(struct exporter *exporter)
 
 /* --- one export ------------------------------------------------------------- */
 
-static int deliver(const struct pb *request, size_t points, void *ctx)
+/* Return: whether the output has taken it. */
+static bool deliver_to(struct exporter *exporter, int i, const struct pb *request, size_t items)
+{
+	struct delivery_report report = {0};
+	const char *name = output__name(exporter->outputs[i], exporter->kind);
+	bool *failing = &exporter->failing[i][exporter->kind];
+	enum delivery result;
+
+	result = output__send(exporter->outputs[i], exporter->kind, request->data, request->len,
+			      exporter->deadline_ns, &stop, &report);
+	stats__delivered(exporter->counts, i, exporter->kind, items, result, &report);
+	if (result == DELIVERED) {
+		if (report.message[0])
+			warn("%s: %s", name, report.message);
+		if (*failing)
+			inform("%s: delivered again%s", name,
+			       exporter->kind == SIGNAL_METRICS ? ", nothing was lost" : "");
+		*failing = false;
+		return true;
+	}
+	warn("%s: not delivered%s: %s%s", name,
+	     result == UNDELIVERED || exporter->kind == SIGNAL_METRICS
+		     ? " (the kernel's maps keep it)"
+	     : exporter->lock_fd >= 0 ? " (these samples are given up)"
+				      : "",
+	     report.message,
+	     result == REFUSED && exporter->kind == SIGNAL_PROFILES && !*failing
+		     ? "; a Collector takes profiles with --feature-gates="
+		       "service.profilesSupport and a pipeline for them"
+		     : "");
+	*failing = true;
+	exporter->undelivered = true;
+	exporter->again |= result == UNDELIVERED;
+	return false;
+}
+
+static void count_request(struct exporter *exporter, const struct pb *request, size_t items)
+{
+	exporter->points += items;
+	exporter->bytes += request->len;
+	exporter->requests++;
+}
+
+static int deliver(const struct pb *request, size_t items, void *ctx)
 {
 	struct exporter *exporter = ctx;
 
-	exporter->points += points;
-	exporter->bytes += request->len;
-	exporter->requests++;
+	count_request(exporter, request, items);
+	stats__converted(exporter->counts, exporter->kind, items);
 	if (exporter->view)
 		return table_view__add(exporter->view, request->data, request->len);
-	for (int i = 0; i < exporter->n_outputs; i++) {
-		struct delivery_report report = {0};
-		const char *name = output__name(exporter->outputs[i], exporter->kind);
-		bool *failing = &exporter->failing[i][exporter->kind];
-		enum delivery result;
-
-		result = output__send(exporter->outputs[i], exporter->kind, request->data,
-				      request->len, exporter->deadline_ns, &stop, &report);
-		if (result == DELIVERED) {
-			if (report.message[0])
-				warn("%s: %s", name, report.message);
-			if (*failing)
-				inform("%s: delivered again%s", name,
-				       exporter->kind == SIGNAL_METRICS ? ", nothing was lost"
-									: "");
-			*failing = false;
-			continue;
-		}
-		warn("%s: not delivered%s: %s%s", name,
-		     result == UNDELIVERED || exporter->kind == SIGNAL_METRICS
-			     ? " (the kernel's maps keep it)"
-		     : exporter->lock_fd >= 0 ? " (these samples are given up)"
-					      : "",
-		     report.message,
-		     result == REFUSED && exporter->kind == SIGNAL_PROFILES && !*failing
-			     ? "; a Collector takes profiles with --feature-gates="
-			       "service.profilesSupport and a pipeline for them"
-			     : "");
-		*failing = true;
-		exporter->undelivered = true;
-		exporter->again |= result == UNDELIVERED;
-	}
+	for (int i = 0; i < exporter->n_outputs; i++)
+		deliver_to(exporter, i, request, items);
 	return 0;
+}
+
+/* One output's own requests: what is new to it. */
+struct delta_delivery {
+	struct exporter *exporter;
+	int output;
+};
+
+static int deliver_deltas(const struct pb *request, size_t points, void *ctx)
+{
+	const struct delta_delivery *to = ctx;
+
+	count_request(to->exporter, request, points);
+	stats__converted(to->exporter->counts, SIGNAL_METRICS, points);
+	return !deliver_to(to->exporter, to->output, request, points);
 }
 
 static int deliver_profiles(const struct pb *request, int profiles, void *ctx)
@@ -492,6 +535,20 @@ static int show_profiles(struct exporter *exporter)
 	return code;
 }
 
+static int export_metrics(struct exporter *exporter)
+{
+	int err = 0;
+
+	if (!metrics__has_deltas(exporter->metrics))
+		return metrics__emit(exporter->metrics, exporter->resources,
+				     request_limit(exporter), deliver, exporter);
+	for (int i = 0; i < exporter->n_outputs && !err; i++)
+		err = metrics__emit_to(exporter->metrics, exporter->baselines[i],
+				       exporter->resources, request_limit(exporter), deliver_deltas,
+				       &(struct delta_delivery){exporter, i});
+	return err;
+}
+
 /* Return: an exit code. */
 static int export_once(struct exporter *exporter, bool owner)
 {
@@ -511,8 +568,9 @@ static int export_once(struct exporter *exporter, bool owner)
 			    "cannot read the maps below %s: %s", exporter->settings->pin_dir,
 			    strerror(-maps));
 	read = clock_ns(CLOCK_MONOTONIC);
-	err = metrics__emit(exporter->metrics, exporter->resources, request_limit(exporter),
-			    deliver, exporter);
+	err = owner && maps ? stats__read(exporter->counts, exporter->metrics) : 0;
+	if (!err)
+		err = export_metrics(exporter);
 	if (err)
 		return fail(EXIT_INTERNAL, "cannot encode: %s", strerror(-err));
 	if (owner && !exporter->undelivered)
@@ -534,6 +592,16 @@ static int export_once(struct exporter *exporter, bool owner)
 		return fail(EXIT_MAP, "nothing to export is pinned in %s: otelbpf load",
 			    exporter->settings->pin_dir);
 	return exporter->undelivered ? EXIT_EXPORT : EXIT_OK;
+}
+
+static void tell_statistics(const struct exporter *exporter)
+{
+	size_t bytes = 0;
+
+	for (int i = 0; i < exporter->n_outputs; i++)
+		if (exporter->baselines[i])
+			bytes += baseline__bytes(exporter->baselines[i]);
+	stats__print(exporter->counts, stderr, exporter->settings->json, bytes);
 }
 
 /* Sleep until @until or a signal; the signals are blocked but here and during exports. */
@@ -572,6 +640,7 @@ static int run(struct exporter *exporter)
 	sigemptyset(&stopping);
 	sigaddset(&stopping, SIGTERM);
 	sigaddset(&stopping, SIGINT);
+	sigaddset(&stopping, SIGUSR1);
 	if (settings->duration_ns)
 		end = next + settings->duration_ns;
 	for (;;) {
@@ -596,7 +665,12 @@ static int run(struct exporter *exporter)
 			next += settings->interval_ns;
 		while (next <= clock_ns(CLOCK_MONOTONIC));
 		sigprocmask(SIG_BLOCK, &stopping, &awake);
-		sleep_until(next < end ? next : end, &awake);
+		do {
+			if (tell)
+				tell_statistics(exporter);
+			tell = false;
+			sleep_until(next < end ? next : end, &awake);
+		} while (tell);
 		sigprocmask(SIG_SETMASK, &awake, NULL);
 	}
 }
@@ -615,13 +689,23 @@ static int enable_stats(struct exporter *exporter)
 static int start(struct exporter *exporter)
 {
 	const struct settings *settings = exporter->settings;
+	bool metrics_have_deltas =
+		settings->preference.delta_sums || settings->preference.delta_histograms;
 	int code;
 
+	exporter->counts = stats__new(clock_ns(CLOCK_REALTIME));
+	if (!exporter->counts)
+		return fail(EXIT_INTERNAL, "no memory");
 	for (; !settings->view && exporter->n_outputs < settings->n_specs; exporter->n_outputs++) {
 		exporter->outputs[exporter->n_outputs] =
 			output__open(settings->specs[exporter->n_outputs], settings->format, &code);
 		if (!exporter->outputs[exporter->n_outputs])
 			return code;
+		if (metrics_have_deltas)
+			exporter->baselines[exporter->n_outputs] = baseline__new(tables__is_there);
+		if (stats__output(exporter->counts, settings->specs[exporter->n_outputs]) < 0 ||
+		    (metrics_have_deltas && !exporter->baselines[exporter->n_outputs]))
+			return fail(EXIT_INTERNAL, "no memory");
 	}
 	code = pins__check(settings->pin_dir);
 	if (code)
@@ -643,6 +727,7 @@ static int start(struct exporter *exporter)
 	    (!settings->no_symbols && !exporter->symbols) || (settings->table && !exporter->view))
 		return fail(EXIT_INTERNAL, "no memory");
 	tables__overhead(exporter->tables, exporter->overhead);
+	metrics__prefer(exporter->metrics, &settings->preference);
 	return settings->stats ? enable_stats(exporter) : EXIT_OK;
 }
 
@@ -672,6 +757,8 @@ int main(int argc, char **argv)
 	}
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGINT, &action, NULL);
+	action.sa_flags = SA_RESTART; /* what is under way goes on */
+	sigaction(SIGUSR1, &action, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
 	code = start(&exporter);
@@ -680,8 +767,11 @@ int main(int argc, char **argv)
 	else if (!code)
 		code = settings.once || settings.table ? export_once(&exporter, false)
 						       : run(&exporter);
-	for (int i = 0; i < exporter.n_outputs; i++)
+	for (int i = 0; i < exporter.n_outputs; i++) {
 		output__close(exporter.outputs[i]);
+		baseline__free(exporter.baselines[i]);
+	}
+	stats__free(exporter.counts);
 	table_view__free(exporter.view);
 	profile_set__free(exporter.set);
 	profiles__free(exporter.profiles);

@@ -2,6 +2,7 @@
 /* What answers over HTTP and over gRPC have in common. */
 #include "answer.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -117,6 +118,49 @@ bool answer__is_local(const struct answer *answer)
 	default:
 		return false;
 	}
+}
+
+static const char *kind_of_failure(CURLcode result)
+{
+	switch (result) {
+	case CURLE_OPERATION_TIMEDOUT:
+		return "timeout";
+	case CURLE_COULDNT_RESOLVE_HOST:
+	case CURLE_COULDNT_RESOLVE_PROXY:
+		return "name_resolution";
+	case CURLE_COULDNT_CONNECT:
+		return "connect";
+	case CURLE_SSL_CONNECT_ERROR:
+	case CURLE_PEER_FAILED_VERIFICATION:
+	case CURLE_SSL_CERTPROBLEM:
+	case CURLE_SSL_CACERT_BADFILE:
+	case CURLE_SSL_CIPHER:
+	case CURLE_SSL_ISSUER_ERROR:
+		return "tls";
+	case CURLE_ABORTED_BY_CALLBACK:
+		return "stopped";
+	default:
+		return "connection";
+	}
+}
+
+void answer__classify(const struct answer *answer, const struct otlp_endpoint *endpoint,
+		      enum delivery outcome, struct delivery_report *report)
+{
+	report->error[0] = '\0';
+	if (outcome == DELIVERED)
+		return;
+	if (answer->too_large || answer->no_memory)
+		snprintf(report->error, sizeof(report->error), "%s",
+			 answer->too_large ? "response_too_large" : "no_memory");
+	else if (answer->result != CURLE_OK)
+		snprintf(report->error, sizeof(report->error), "%s",
+			 kind_of_failure(answer->result));
+	else if (endpoint->grpc && strspn(answer->grpc_status, "0123456789") &&
+		 strlen(answer->grpc_status) <= 2)
+		snprintf(report->error, sizeof(report->error), "grpc_%.2s", answer->grpc_status);
+	else
+		snprintf(report->error, sizeof(report->error), "%ld", answer->status);
 }
 
 struct ruling answer__failed(const struct answer *answer, const struct otlp_endpoint *endpoint,

@@ -54,6 +54,10 @@ bool answer__broken(const struct answer *answer, struct delivery_report *report,
 struct ruling answer__failed(const struct answer *answer, const struct otlp_endpoint *endpoint,
 			     struct delivery_report *report);
 
+/** answer__classify - set a report's error to the kind of failure, if there was one */
+void answer__classify(const struct answer *answer, const struct otlp_endpoint *endpoint,
+		      enum delivery outcome, struct delivery_report *report);
+
 /** answer__is_local - nothing changes by waiting: what is wrong is here, not there */
 bool answer__is_local(const struct answer *answer);
 

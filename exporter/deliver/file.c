@@ -129,6 +129,7 @@ static enum delivery file__write(const struct file *file, const struct pb *recor
 		return DELIVERED;
 	err = n ? errno : ENOSPC;
 	report__say(report, "cannot write: %s", strerror(err));
+	snprintf(report->error, sizeof(report->error), "%s", strerrorname_np(err) ?: "");
 	if (!file__take_back(file, written))
 		report__add(report, ", and half a record is left behind");
 	return err == EPIPE ? REFUSED : UNDELIVERED;

@@ -105,6 +105,7 @@ static enum delivery http__send(struct output *output, enum signal_kind kind, co
 		report->message[0] = 0;
 		ruling = endpoint->grpc ? answer__judge_grpc(&answer, endpoint, kind, report)
 					: answer__judge_http(&answer, endpoint, kind, report);
+		answer__classify(&answer, endpoint, ruling.outcome, report);
 		free(answer.data);
 		here = instant(CLOCK_MONOTONIC);
 		if (ruling.wait_ns)

@@ -24,6 +24,8 @@ enum delivery { DELIVERED, REFUSED, UNDELIVERED };
  * @rejected:  items that a partial success rejected
  * @attempts:  requests made
  * @sent:      body bytes put on the wire (after compression) by the last attempt
+ * @error:     error.type of what failed, few different ones: a status, "timeout", "ENOSPC";
+ *             "" after success
  * @message:   one line for a person; "" when there is nothing to say. Set on
  *             every outcome but a plain success.
  */
@@ -31,6 +33,7 @@ struct delivery_report {
 	__s64 rejected;
 	unsigned int attempts;
 	size_t sent;
+	char error[24];
 	char message[512];
 };
 
