@@ -574,7 +574,7 @@ static int export_once(struct exporter *exporter, bool owner)
 	if (err)
 		return fail(EXIT_INTERNAL, "cannot encode: %s", strerror(-err));
 	if (owner && !exporter->undelivered)
-		evicted = tables__evict(exporter->tables);
+		evicted = tables__evict(exporter->tables, exporter->baselines, exporter->n_outputs);
 	if (!exporter->view) {
 		err = export_profiles(exporter, owner, &maps);
 		if (err)

@@ -166,14 +166,14 @@ static void count_error(struct counts *counts, const char *type, __u64 items)
 	for (i = 0; i < counts->n_errors; i++)
 		if (!strcmp(counts->errors[i].type, type))
 			break;
-	if (i == counts->n_errors) {
-		if (i == ERRORS_MAX - 1) /* a receiver chooses statuses: the last one is for all */
-			type = OTHER;
-		if (i == ERRORS_MAX)
-			i--;
-		else
-			counts->n_errors++;
+	/* A receiver chooses statuses: the last place is for all that find no other. */
+	if (i >= ERRORS_MAX - 1) {
+		i = ERRORS_MAX - 1;
+		type = OTHER;
+	}
+	if (i >= counts->n_errors) {
 		snprintf(counts->errors[i].type, sizeof(counts->errors[i].type), "%s", type);
+		counts->n_errors = i + 1;
 	}
 	counts->errors[i].items += items;
 }

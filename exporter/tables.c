@@ -44,6 +44,7 @@ struct table {
 /* Entries to delete once they are delivered. */
 struct final {
 	int fd;
+	const struct plan *plan; /* of a metric table, else NULL */
 	__u32 key_size;
 	char *keys;
 	size_t n, room;
@@ -245,7 +246,8 @@ static bool is_overflow_key(const char *key, __u32 size)
 }
 
 /* Note a key of a map for deletion. @which: the map's place among the finals. */
-static int note_final(struct tables *tables, int *which, int fd, const void *key, __u32 size)
+static int note_final(struct tables *tables, int *which, int fd, const struct plan *plan,
+		      const void *key, __u32 size)
 {
 	struct final *final;
 
@@ -257,7 +259,7 @@ static int note_final(struct tables *tables, int *which, int fd, const void *key
 			return -ENOMEM;
 		tables->finals = more;
 		*which = tables->n_finals++;
-		more[*which] = (struct final){.fd = dup(fd), .key_size = size};
+		more[*which] = (struct final){.fd = dup(fd), .plan = plan, .key_size = size};
 	}
 	final = &tables->finals[*which];
 	if (final->n == final->room) {
@@ -286,8 +288,8 @@ static int take_entry(struct reading *r, const char *key, const char *values)
 		if (resource < 0)
 			return resource;
 		if (resources__gone(r->resources, resource) &&
-		    (note_final(r->tables, &r->final, r->fd, key, plan->key_size) ||
-		     (r->names_fd >= 0 && note_final(r->tables, &r->final_names, r->names_fd,
+		    (note_final(r->tables, &r->final, r->fd, plan, key, plan->key_size) ||
+		     (r->names_fd >= 0 && note_final(r->tables, &r->final_names, r->names_fd, NULL,
 						     &cgroup, sizeof(cgroup)))))
 			return -ENOMEM;
 	}
@@ -607,16 +609,24 @@ bool tables__is_there(struct series_source source)
 	return true;
 }
 
-int tables__evict(struct tables *tables)
+int tables__evict(struct tables *tables, struct baseline *const *baselines, int n)
 {
 	int evicted = 0;
 
 	for (int i = 0; i < tables->n_finals; i++) {
 		const struct final *final = &tables->finals[i];
 
-		for (size_t k = 0; k < final->n; k++)
-			evicted +=
-				!bpf_map_delete_elem(final->fd, final->keys + k * final->key_size);
+		for (size_t k = 0; k < final->n; k++) {
+			const char *key = final->keys + k * final->key_size;
+
+			evicted += !bpf_map_delete_elem(final->fd, key);
+			for (int b = 0; b < n && final->plan; b++)
+				if (baselines[b])
+					baseline__forget(baselines[b],
+							 (struct series_source){final->plan->id,
+										false},
+							 key, final->key_size);
+		}
 	}
 	forget_finals(tables);
 	return evicted;

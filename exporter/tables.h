@@ -43,8 +43,10 @@ bool tables__is_there(struct series_source source);
  * Those of cgroups that were gone before it. To be called only when their
  * receiver has acknowledged them, and only by the owner of the pin directory.
  *
+ * @baselines, @n: of the receivers, each may be NULL: an entry that comes again counts anew
+ *
  * Return: how many.
  */
-int tables__evict(struct tables *tables);
+int tables__evict(struct tables *tables, struct baseline *const *baselines, int n);
 
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "pb.h"
+#include "plan.h"
 
 /* Followed by the name and the packed value, and by zeros up to a multiple of 8. */
 struct record {
@@ -15,7 +16,8 @@ struct record {
 	__u32 name_len;
 	__u32 len;
 	bool of_program;
-	bool found; /* put anew in this export */
+	bool found;  /* put anew in this export */
+	bool forgot; /* the value counts for nothing any more, the instant does */
 };
 _Static_assert(sizeof(struct record) % 8 == 0, "records would not be aligned");
 
@@ -172,12 +174,30 @@ struct acknowledged baseline__find(struct baseline *baseline, const struct serie
 		return (struct acknowledged){.until_ns = record->until_ns > series->start_ns
 								 ? record->until_ns
 								 : series->start_ns};
+	if (record->forgot)
+		return (struct acknowledged){.until_ns = record->until_ns};
 	return (struct acknowledged){
 		.known = true,
 		.data = record->len ? (const __u8 *)(record + 1) + record->name_len : NULL,
 		.len = record->len,
 		.until_ns = record->until_ns,
 	};
+}
+
+void baseline__forget(struct baseline *baseline, struct series_source source, const void *key,
+		      size_t key_size)
+{
+	__u8 name[1 + key_size];
+	struct series series = {.source = source, .name = name, .name_len = sizeof(name)};
+	struct record *record;
+
+	memcpy(name + 1, key, key_size);
+	for (int i = 0; i < PLAN_INSTRUMENTS_MAX; i++) {
+		name[0] = i;
+		record = find(baseline, &series);
+		if (record)
+			record->forgot = true;
+	}
 }
 
 static void put(struct baseline *baseline, const struct record *record, const void *name,

@@ -39,12 +39,20 @@ void baseline__free(struct baseline *baseline);
 /** baseline__bytes - memory that it takes between exports */
 size_t baseline__bytes(const struct baseline *baseline);
 
+/**
+ * baseline__forget - a map's entry has been deleted after what it held was acknowledged
+ *
+ * If one of the same key comes, it counts anew.
+ */
+void baseline__forget(struct baseline *baseline, struct series_source source, const void *key,
+		      size_t key_size);
+
 /* --- for metrics__emit() --------------------------------------------------------- */
 
 /**
  * struct series - which one, and what is known of it
  * @source:   what counts it
- * @name:     what tells it from others of its source
+ * @name:     what tells it from others of its source: a byte for the instrument, and the key
  * @name_len: bytes of it
  * @start_ns: when counting began: what was known before another beginning counts for nothing
  */
