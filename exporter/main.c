@@ -31,6 +31,7 @@
 #include "pins.h"
 #include "profiles.h"
 #include "resource.h"
+#include "state.h"
 #include "stats.h"
 
 #define OUTPUTS_MAX 8
@@ -40,6 +41,7 @@
 
 struct settings {
 	const char *pin_dir;
+	const char *state; /* file, or NULL */
 	const char *specs[OUTPUTS_MAX];
 	int n_specs;
 	const char *format;
@@ -129,6 +131,10 @@ static void help(FILE *out)
 		"  --max-request BYTES  split requests above this size, counted as protobuf "
 		"(default:\n"
 		"                       64 MiB for protobuf over HTTP, 64 KiB for JSON)\n"
+		"  --state FILE         keep there what has been acknowledged, so that deltas of "
+		"the\n"
+		"                       next exporter go on from it (default: they begin with the\n"
+		"                       probe's load)\n"
 		"  --pin-dir DIR        where the probes are pinned (default: $OTELBPF_PIN_DIR, "
 		"else\n"
 		"                       " PIN_DIR_DEFAULT ")\n"
@@ -177,6 +183,7 @@ enum {
 	OPT_SYMBOLS,
 	OPT_STATS,
 	OPT_LIMIT,
+	OPT_STATE,
 	OPT_PIN_DIR,
 	OPT_VERSION
 };
@@ -190,6 +197,7 @@ static const struct option options[] = {
 	{"symbols", required_argument, NULL, OPT_SYMBOLS},
 	{"stats", no_argument, NULL, OPT_STATS},
 	{"max-request", required_argument, NULL, OPT_LIMIT},
+	{"state", required_argument, NULL, OPT_STATE},
 	{"pin-dir", required_argument, NULL, OPT_PIN_DIR},
 	{"version", no_argument, NULL, OPT_VERSION},
 	{"json", no_argument, NULL, 'j'},
@@ -253,6 +261,9 @@ static int parse_option(struct settings *settings, int option)
 			return fail(EXIT_USAGE,
 				    "--max-request '%s': at least 16384 bytes are expected",
 				    optarg);
+		return -1;
+	case OPT_STATE:
+		settings->state = optarg;
 		return -1;
 	case OPT_PIN_DIR:
 		settings->pin_dir = optarg;
@@ -535,6 +546,50 @@ static int show_profiles(struct exporter *exporter)
 	return code;
 }
 
+static bool keeps_state(const struct exporter *exporter)
+{
+	return exporter->settings->state && metrics__has_deltas(exporter->metrics);
+}
+
+static int state_mode(const struct exporter *exporter)
+{
+	const struct metrics_preference *preference = &exporter->settings->preference;
+
+	return preference->delta_sums | preference->delta_histograms << 1;
+}
+
+static int list_state(const struct exporter *exporter, struct state_part *parts)
+{
+	for (int i = 0; i < exporter->n_outputs; i++)
+		parts[i] = (struct state_part){stats__name(exporter->counts, i),
+					       exporter->baselines[i]};
+	return exporter->n_outputs;
+}
+
+/* What an exporter before this one left. Without it deltas begin with the probe's load. */
+static void read_state(struct exporter *exporter)
+{
+	struct state_part parts[OUTPUTS_MAX];
+	int err = state__read(exporter->settings->state, state_mode(exporter), parts,
+			      list_state(exporter, parts));
+
+	if (err < 0)
+		warn("%s is ignored, deltas begin with the probe's load: %s",
+		     exporter->settings->state, strerror(-err));
+}
+
+static void write_state(const struct exporter *exporter)
+{
+	struct state_part parts[OUTPUTS_MAX];
+	int err = state__write(exporter->settings->state, state_mode(exporter), parts,
+			       list_state(exporter, parts));
+
+	if (err)
+		warn("%s cannot be written, the next exporter will tell again what this one has: "
+		     "%s",
+		     exporter->settings->state, strerror(-err));
+}
+
 static int export_metrics(struct exporter *exporter)
 {
 	int err = 0;
@@ -573,8 +628,12 @@ static int export_once(struct exporter *exporter, bool owner)
 		err = export_metrics(exporter);
 	if (err)
 		return fail(EXIT_INTERNAL, "cannot encode: %s", strerror(-err));
+	if (owner && keeps_state(exporter))
+		write_state(exporter);
 	if (owner && !exporter->undelivered)
 		evicted = tables__evict(exporter->tables, exporter->baselines, exporter->n_outputs);
+	if (evicted && keeps_state(exporter))
+		write_state(exporter);
 	if (!exporter->view) {
 		err = export_profiles(exporter, owner, &maps);
 		if (err)
@@ -728,6 +787,8 @@ static int start(struct exporter *exporter)
 		return fail(EXIT_INTERNAL, "no memory");
 	tables__overhead(exporter->tables, exporter->overhead);
 	metrics__prefer(exporter->metrics, &settings->preference);
+	if (keeps_state(exporter) && !settings->once)
+		read_state(exporter);
 	return settings->stats ? enable_stats(exporter) : EXIT_OK;
 }
 

@@ -154,6 +154,11 @@ int stats__output(struct stats *stats, const char *spec)
 	return n;
 }
 
+const char *stats__name(const struct stats *stats, int output)
+{
+	return stats->components[output].name;
+}
+
 void stats__converted(struct stats *stats, enum signal_kind kind, __u64 items)
 {
 	stats->converted[kind] += items;

@@ -30,6 +30,9 @@ void stats__free(struct stats *stats);
  */
 int stats__output(struct stats *stats, const char *spec);
 
+/** stats__name - an output's name, the same after a restart: "otlp/0" */
+const char *stats__name(const struct stats *stats, int output);
+
 /** stats__converted - so many items of a signal have been encoded, for all outputs */
 void stats__converted(struct stats *stats, enum signal_kind kind, __u64 items);
 

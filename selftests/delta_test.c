@@ -3,10 +3,14 @@
  * Deltas, explicit buckets and the exporter's own counts, read back by a decoder that shares
  * nothing with the encoder: field numbers are those of opentelemetry-proto's metrics.proto.
  */
+#include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <linux/types.h>
 /* The compiler of the tests need not know declaration tags. */
@@ -16,6 +20,7 @@
 #include "btf_map.h"
 #include "ktap.h"
 #include "otlp/metrics.h"
+#include "state.h"
 #include "stats.h"
 
 #define START 1000000000ULL
@@ -487,18 +492,36 @@ static void expect_all(const struct kernel *kernel, const struct receiver *recei
 	}
 }
 
+/* Another exporter takes over. */
+static void restart(struct receiver *receivers, const char *path)
+{
+	struct state_part parts[2];
+
+	for (int r = 0; r < 2; r++)
+		parts[r] = (struct state_part){r ? "otlp/1" : "otlp/0", receivers[r].baseline};
+	ASSERT_EQ(state__write(path, 3, parts, 2), 0);
+	for (int r = 0; r < 2; r++) {
+		baseline__free(receivers[r].baseline);
+		receivers[r].baseline = parts[r].baseline = baseline__new(is_there);
+	}
+	ASSERT_EQ(state__read(path, 3, parts, 2), 2);
+}
+
 static const struct metrics_preference delta = {.delta_sums = true, .delta_histograms = true};
 
 /*
  * Two receivers that fail independently, entries that go once both have them and come again,
- * maps that cannot be read now and then: what each has taken adds up to what was counted.
+ * maps that cannot be read now and then, one exporter after another: what each has taken adds
+ * up to what was counted.
  */
 TEST_TIMEOUT(add_up_over_failures, 60)
 {
 	struct receiver receivers[2] = {{.fail_percent = 30}, {.fail_percent = 60}};
+	char path[] = "/tmp/delta_test-XXXXXX";
 	struct kernel kernel = {0};
 	bool all;
 
+	close(mkstemp(path));
 	srand(6);
 	kernel__init(&kernel, &delta);
 	for (int r = 0; r < 2; r++)
@@ -506,6 +529,8 @@ TEST_TIMEOUT(add_up_over_failures, 60)
 	for (int export = 0; export < 2000; export ++) {
 		bool readable = rand() % 10;
 
+		if (export % 7 == 0)
+			restart(receivers, path);
 		for (int i = 0; i < SERIES; i++)
 			if (rand() % 3 == 0)
 				kernel__count(&kernel, i);
@@ -531,6 +556,7 @@ TEST_TIMEOUT(add_up_over_failures, 60)
 		}
 	}
 	EXPECT_TRUE(all);
+	unlink(path);
 	for (int r = 0; r < 2; r++) {
 		printf("%d requests, %d failed, %zu bytes\n", receivers[r].requests,
 		       receivers[r].failed, baseline__bytes(receivers[r].baseline));
@@ -538,6 +564,53 @@ TEST_TIMEOUT(add_up_over_failures, 60)
 		EXPECT_LT(receivers[r].failed, receivers[r].requests - 100);
 		baseline__free(receivers[r].baseline);
 	}
+	kernel__free(&kernel);
+}
+
+/* Whatever happened to the file: nothing of it is believed, or all. */
+TEST_TIMEOUT(damaged_state, 60)
+{
+	struct receiver receiver = {.baseline = baseline__new(is_there)};
+	struct state_part part = {"otlp/0", receiver.baseline};
+	char path[] = "/tmp/delta_test-XXXXXX", text[16384], changed[16384];
+	struct kernel kernel = {0};
+	int fd = mkstemp(path), len;
+	struct stat st;
+
+	ASSERT_GE(fd, 0);
+	kernel__init(&kernel, &delta);
+	for (int i = 0; i < 3; i++)
+		kernel__count(&kernel, i);
+	kernel__read(&kernel, true);
+	ASSERT_TRUE(kernel__send(&kernel, &receiver));
+	ASSERT_EQ(state__write(path, 3, &part, 1), 0);
+	ASSERT_EQ(stat(path, &st), 0);
+	EXPECT_EQ(st.st_mode & 0777, 0600);
+	close(fd);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	len = read(fd, text, sizeof(text));
+	ASSERT_GT(len, 0);
+	ASSERT_LT(len, (int)sizeof(text));
+	for (int i = 0; i < 2 * len; i++) {
+		int n = i < len ? len : i - len, found;
+
+		memcpy(changed, text, len);
+		if (i < len)
+			changed[i] ^= 1 << i % 8;
+		ASSERT_EQ(pwrite(fd, changed, len, 0), len);
+		ASSERT_EQ(ftruncate(fd, n), 0);
+		part.baseline = baseline__new(is_there);
+		found = state__read(path, 3, &part, 1);
+		if (found > 0)
+			EXPECT_LE(found, 0);
+		baseline__free(part.baseline);
+	}
+	close(fd);
+	unlink(path);
+	part.baseline = receiver.baseline;
+	EXPECT_EQ(state__read(path, 3, &part, 1), 0);
+	EXPECT_EQ(state__write("/nowhere/file", 3, &part, 1), -ENOENT);
+	baseline__free(receiver.baseline);
 	kernel__free(&kernel);
 }
 

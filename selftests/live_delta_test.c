@@ -129,7 +129,7 @@ TEST_TIMEOUT(deltas_add_up_in_a_collector, 120)
 	_cleanup_json_ struct json_object *list = NULL;
 	struct intervals intervals = {json_object_new_object(), 0};
 	struct sink sink;
-	char deadline[16];
+	char deadline[16], state[128];
 	__u64 sent;
 	int points;
 	pid_t pid;
@@ -139,7 +139,9 @@ TEST_TIMEOUT(deltas_add_up_in_a_collector, 120)
 	setenv("OTEL_METRIC_EXPORT_TIMEOUT", deadline, 1);
 	sink__open(&sink, live, collector);
 	live__load(live);
-	pid = live__start_exporter("-q", "--interval", "200ms", "--output", sink.spec);
+	snprintf(state, sizeof(state), "%s/state", live->tmp);
+	pid = live__start_exporter("-q", "--interval", "200ms", "--output", sink.spec, "--state",
+				   state);
 	EXPECT_EQ(live__workload(live, "a", "mix"), 0);
 	json_object_put(wait_for_mixes(collector, 1));
 
@@ -151,15 +153,22 @@ TEST_TIMEOUT(deltas_add_up_in_a_collector, 120)
 	EXPECT_EQ(live__workload(live, "a", "mix"), 0);
 	json_object_put(wait_for_mixes(collector, 3));
 
+	/* Another exporter goes on where this one ends. */
+	EXPECT_EQ(live__stop(pid), 0);
+	EXPECT_EQ(live__workload(live, "a", "mix"), 0);
+	pid = live__start_exporter("-q", "--interval", "200ms", "--output", sink.spec, "--state",
+				   state);
+	json_object_put(wait_for_mixes(collector, 4));
+
 	/* Another life of the probe counts from 0. */
 	live__must("unload", "-q");
 	live__load(live);
 	EXPECT_EQ(live__workload(live, "a", "mix"), 0);
-	json_object_put(wait_for_mixes(collector, 4));
+	json_object_put(wait_for_mixes(collector, 5));
 	EXPECT_EQ(live__stop(pid), 0);
 
 	list = collector__metrics(collector);
-	expect_mixes(live, list, 4);
+	expect_mixes(live, list, 5);
 	points = otlp_json__for_each_point(list, NULL, check_interval, &intervals);
 	EXPECT_GT(intervals.gapless, 0);
 	json_object_put(intervals.ends);

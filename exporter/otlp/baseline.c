@@ -139,6 +139,70 @@ static int make_index(struct baseline *baseline)
 	return 0;
 }
 
+/* --- from one exporter to the next ---------------------------------------- */
+
+/* Followed by so many known sources and bytes of records. */
+struct saved {
+	__u64 records;
+	__u32 known;
+	__u32 reserved;
+};
+
+void baseline__save(const struct baseline *baseline, struct pb *pb)
+{
+	struct saved saved = {.records = baseline->records.len, .known = baseline->n_known};
+
+	pb__raw(pb, &saved, sizeof(saved));
+	pb__raw(pb, baseline->known, saved.known * sizeof(*baseline->known));
+	pb__raw(pb, baseline->records.data, saved.records);
+}
+
+/* How many records there are; 0 if they do not fill their bytes. */
+static size_t count_records(const __u8 *data, size_t len)
+{
+	struct record record;
+	size_t n = 0;
+
+	for (size_t at = 0, size; at < len; at += size, n++) {
+		if (len - at < sizeof(record))
+			return 0;
+		memcpy(&record, data + at, sizeof(record));
+		size = record_size(record.name_len, record.len);
+		if (size > len - at)
+			return 0;
+	}
+	return n;
+}
+
+int baseline__restore(struct baseline *baseline, const void *data, size_t len)
+{
+	const __u8 *at = data;
+	struct saved saved;
+	size_t known, n;
+
+	if (len < sizeof(saved))
+		return -EBADMSG;
+	memcpy(&saved, at, sizeof(saved));
+	known = (size_t)saved.known * sizeof(*baseline->known);
+	if (known > len - sizeof(saved) || saved.records != len - sizeof(saved) - known)
+		return -EBADMSG;
+	at += sizeof(saved);
+	n = count_records(at + known, saved.records);
+	if (!n && saved.records)
+		return -EBADMSG;
+	baseline->known = malloc(known + 1);
+	pb__raw(&baseline->records, at + known, saved.records);
+	baseline->n = n;
+	if (!baseline->known || baseline->records.failed || make_index(baseline)) {
+		pb__free(&baseline->records);
+		baseline->n = 0;
+		return -ENOMEM;
+	}
+	memcpy(baseline->known, at, known);
+	baseline->n_known = saved.known;
+	return 0;
+}
+
 void baseline__begin(struct baseline *baseline)
 {
 	pb__free(&baseline->next);

@@ -15,6 +15,7 @@
 
 /** struct baseline - of one receiver. Opaque. */
 struct baseline;
+struct pb;
 
 /**
  * struct series_source - a kernel object that counts
@@ -46,6 +47,16 @@ size_t baseline__bytes(const struct baseline *baseline);
  */
 void baseline__forget(struct baseline *baseline, struct series_source source, const void *key,
 		      size_t key_size);
+
+/** baseline__save - append all of it, for an exporter of the same build since the same boot */
+void baseline__save(const struct baseline *baseline, struct pb *pb);
+
+/**
+ * baseline__restore - take what baseline__save() wrote
+ *
+ * Return: 0; -EBADMSG for anything else, and -ENOMEM: then it is as baseline__new() made it.
+ */
+int baseline__restore(struct baseline *baseline, const void *data, size_t len);
 
 /* --- for metrics__emit() --------------------------------------------------------- */
 
