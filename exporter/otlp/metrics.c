@@ -12,6 +12,9 @@
 /* Room for headers that follow a point in a request: enough for the longest names. */
 #define HEADROOM 4096
 
+/* A request's memory up to this is kept for the next one. */
+#define REQUEST_KEPT ((size_t)3 << 20)
+
 struct scope {
 	char *name;
 	__u64 start_ns;
@@ -305,7 +308,7 @@ int metrics__entry(struct metrics *metrics, const struct plan *plan, const void 
 			return -ENOMEM;
 		value__read(&value, plan, instrument, values);
 		if (value__is_nothing(&value, instrument) ||
-		    (overflow && !value__count(&value) && !value.number))
+		    (overflow && !value.count && !value.number))
 			continue;
 		if (delta)
 			hold_point(metrics, plan, i, &value, key, overflow);
@@ -582,6 +585,9 @@ int metrics__emit_to(struct metrics *metrics, struct baseline *baseline,
 		baseline__begin(baseline);
 	err = emit_points(&e, resources, limit);
 	settle(metrics, e.first, metrics->n_points, baseline, false);
+	/* Explicit buckets take four times the bytes: not to be kept between exports. */
+	if (metrics->request.room > REQUEST_KEPT)
+		pb__free(&metrics->request);
 	if (baseline)
 		ended = baseline__end(baseline, metrics->complete, metrics->n_complete,
 				      metrics->now_ns);

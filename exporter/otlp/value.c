@@ -109,29 +109,11 @@ static void find_extremes(struct value *value, const struct plan *plan,
 	value->has_max = any && instrument->max >= 0;
 }
 
-void value__read(struct value *value, const struct plan *plan, const struct instrument *instrument,
-		 const char *values)
-{
-	*value = (struct value){.buckets = value->buckets};
-	switch (instrument->kind) {
-	case INSTRUMENT_HISTOGRAM:
-		sum_buckets(value, plan, instrument->n_buckets, instrument->offset, values);
-		break;
-	case INSTRUMENT_EXPHIST:
-		sum_buckets(value, plan, instrument->n_buckets, instrument->buckets, values);
-		find_extremes(value, plan, instrument, values);
-		trim(value);
-		break;
-	default:
-		value->number = total(plan, instrument, values);
-	}
-}
-
 /*
  * The count is that of the buckets as they were read: a program may be in the middle of
  * an update, and a receiver checks that they add up.
  */
-__u64 value__count(const struct value *value)
+static __u64 add_up(const struct value *value)
 {
 	__u64 count = value->zeros;
 
@@ -140,9 +122,29 @@ __u64 value__count(const struct value *value)
 	return count;
 }
 
+void value__read(struct value *value, const struct plan *plan, const struct instrument *instrument,
+		 const char *values)
+{
+	*value = (struct value){.buckets = value->buckets};
+	switch (instrument->kind) {
+	case INSTRUMENT_HISTOGRAM:
+		sum_buckets(value, plan, instrument->n_buckets, instrument->offset, values);
+		value->count = add_up(value);
+		break;
+	case INSTRUMENT_EXPHIST:
+		sum_buckets(value, plan, instrument->n_buckets, instrument->buckets, values);
+		find_extremes(value, plan, instrument, values);
+		trim(value);
+		value->count = add_up(value);
+		break;
+	default:
+		value->number = total(plan, instrument, values);
+	}
+}
+
 bool value__is_nothing(const struct value *value, const struct instrument *instrument)
 {
-	return is_histogram(instrument) && !value__count(value);
+	return is_histogram(instrument) && !value->count;
 }
 
 /* --- encoding ------------------------------------------------------------- */
@@ -182,7 +184,7 @@ static void begin_histogram(const struct value *value, __u64 start_ns, __u64 now
 {
 	pb__fixed64(pb, HISTOGRAM_POINT_START_TIME, start_ns);
 	pb__fixed64(pb, HISTOGRAM_POINT_TIME, now_ns);
-	pb__fixed64(pb, HISTOGRAM_POINT_COUNT, value__count(value));
+	pb__fixed64(pb, HISTOGRAM_POINT_COUNT, value->count);
 }
 
 static void encode_histogram(struct value *value, const struct instrument *instrument,
@@ -235,7 +237,7 @@ static void encode_exponential(struct value *value, const struct instrument *ins
 
 	pb__fixed64(pb, EXPHIST_POINT_START_TIME, start_ns);
 	pb__fixed64(pb, EXPHIST_POINT_TIME, now_ns);
-	pb__fixed64(pb, EXPHIST_POINT_COUNT, value__count(value));
+	pb__fixed64(pb, EXPHIST_POINT_COUNT, value->count);
 	if (instrument->sum >= 0)
 		pb__double(pb, EXPHIST_POINT_SUM, (double)value->sum * instrument->factor);
 	pb__varint(pb, EXPHIST_POINT_SCALE, (__u32)pb__zigzag(instrument->scale));
@@ -339,6 +341,7 @@ void value__unpack(struct value *value, const struct instrument *instrument, con
 	value->first = value->end = get_varint(&at, end);
 	while (at < end && value->end < PLAN_BUCKETS_MAX)
 		value->buckets[value->end++] = get_varint(&at, end);
+	value->count = add_up(value);
 }
 
 static bool is_less(const struct value *value, const struct value *before,
@@ -372,6 +375,7 @@ bool value__subtract(struct value *value, const struct value *before,
 	for (__u32 i = before->first; i < before->end; i++)
 		if (i >= value->first && i < value->end) /* else both are 0 */
 			value->buckets[i] -= before->buckets[i];
+	value->count = add_up(value);
 	value->has_min = value->has_min && (!before->has_min || value->min < before->min);
 	value->has_max = value->has_max && (!before->has_max || value->max > before->max);
 	return true;

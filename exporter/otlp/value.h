@@ -12,6 +12,7 @@
 /**
  * struct value - the total of an instrument
  * @number:  of a sum, an updown or a gauge
+ * @count: measurements in a histogram: those in its buckets
  * @sum, @zeros: of an exponential histogram
  * @min, @max: likewise, where @has_min and @has_max
  * @first, @end: buckets outside of [first, end) are empty, and not written
@@ -19,7 +20,7 @@
  */
 struct value {
 	__u64 number;
-	__u64 sum, zeros, min, max;
+	__u64 count, sum, zeros, min, max;
 	bool has_min, has_max;
 	__u32 first, end;
 	__u64 *buckets;
@@ -28,9 +29,6 @@ struct value {
 /** value__read - add up a map entry's copies; @values as metrics__entry() has them */
 void value__read(struct value *value, const struct plan *plan, const struct instrument *instrument,
 		 const char *values);
-
-/** value__count - measurements in a histogram */
-__u64 value__count(const struct value *value);
 
 /**
  * value__is_nothing - whether there is nothing to tell
