@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <linux/types.h>
@@ -20,6 +21,7 @@
 #include "btf_map.h"
 #include "ktap.h"
 #include "otlp/metrics.h"
+#include "receiver.h"
 #include "state.h"
 #include "stats.h"
 
@@ -983,6 +985,49 @@ static __u64 exported(const struct points *points, const char *metric, const cha
 			return p->as_int;
 	}
 	return ~0ULL;
+}
+
+/* What a receiver answers, and the kind of error that it counts as. */
+TEST(kinds_of_error)
+{
+	static const __u8 three_rejected[] = {0x0a, 0x02, 0x08, 0x03};
+	static const struct reply replies[] = {
+		{.status = 400},
+		{.status = 503},
+		{.close = true},
+		{.hang = true},
+		{.status = 200,
+		 .headers = "Content-Type: application/x-protobuf\r\n",
+		 .body = three_rejected,
+		 .len = sizeof(three_rejected)},
+	};
+	static const char *const errors[] = {"400", "503", "connection", "timeout", ""};
+	const volatile bool stop = false;
+	struct delivery_report report;
+	struct receiver *receiver;
+	struct output *output;
+	struct timespec now;
+	int code;
+
+	setenv("no_proxy", "*", 1);
+	setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "500", 1);
+	for (int i = 0; i <= 6; i++) {
+		receiver = receiver__start(&replies[i % 5], 1);
+		setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver__url(receiver), 1);
+		output = output__open("otlp", NULL, &code);
+		ASSERT_TRUE(output);
+		if (i > 5)
+			receiver__stop(receiver); /* nobody is there */
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		report = (struct delivery_report){};
+		output__send(output, SIGNAL_METRICS, "", 0,
+			     now.tv_sec * 1000000000ULL + now.tv_nsec + 600000000, &stop, &report);
+		EXPECT_STREQ(report.error, i > 5 ? "connect" : errors[i % 5]);
+		EXPECT_EQ(report.rejected, i == 4 ? 3 : 0);
+		output__close(output);
+		if (i <= 5)
+			receiver__stop(receiver);
+	}
 }
 
 #define DATA_POINTS "otel.sdk.exporter.metric_data_point.exported"
