@@ -44,6 +44,10 @@ struct ruling answer__judge_http(const struct answer *answer, const struct otlp_
 struct ruling answer__judge_grpc(const struct answer *answer, const struct otlp_endpoint *endpoint,
 				 enum signal_kind kind, struct delivery_report *report);
 
+/** answer__classify - set a report's error to the kind of failure, if there was one */
+void answer__classify(const struct answer *answer, const struct otlp_endpoint *endpoint,
+		      enum delivery outcome, struct delivery_report *report);
+
 /* --- shared by the two ---------------------------------------------------------- */
 
 /** answer__broken - the ruling on an answer that is too large, or found no memory */
@@ -53,10 +57,6 @@ bool answer__broken(const struct answer *answer, struct delivery_report *report,
 /** answer__failed - the ruling on an exchange that failed before there was an answer */
 struct ruling answer__failed(const struct answer *answer, const struct otlp_endpoint *endpoint,
 			     struct delivery_report *report);
-
-/** answer__classify - set a report's error to the kind of failure, if there was one */
-void answer__classify(const struct answer *answer, const struct otlp_endpoint *endpoint,
-		      enum delivery outcome, struct delivery_report *report);
 
 /** answer__is_local - nothing changes by waiting: what is wrong is here, not there */
 bool answer__is_local(const struct answer *answer);
