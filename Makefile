@@ -14,6 +14,8 @@ bindir = $(prefix)/sbin
 libdir = $(prefix)/lib/otelbpf
 includedir = $(prefix)/include
 mandir = $(prefix)/share/man
+# Not below prefix: a host has one place for it.
+confdir ?= /etc/otelbpf
 
 CLANG ?= clang
 LLVM_STRIP ?= llvm-strip
@@ -31,13 +33,14 @@ G := $(B)/gen
 ARCH := $(shell uname -m | sed 's/x86_64/x86/;s/aarch64/arm64/')
 MULTIARCH := $(shell $(CC) -print-multiarch 2>/dev/null)
 
-LIBS := libbpf json-c libcurl zlib
+LIBS := libbpf json-c libcurl zlib yaml-0.1
 # Of the loader only.
 LOADER_LIBS := libxdp
 # Of the exporter only; libiberty has no .pc file.
 EXPORTER_LIBS := libdw libelf liblzma nettle
 CPPFLAGS += -D_GNU_SOURCE -Iheaders -Ilib -I$(G) \
 	-DOTELBPF_VERSION='"$(VERSION)"' -DOTELBPF_COMMIT='"$(COMMIT)"' -DOTELBPF_LIBDIR='"$(libdir)"' \
+	-DOTELBPF_CONFIG_DIR='"$(confdir)"' \
 	$(shell $(PKG_CONFIG) --cflags $(LIBS) $(EXPORTER_LIBS) 2>/dev/null)
 CFLAGS ?= -O2 -g
 CFLAGS += -std=gnu11 -Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Werror \
