@@ -14,6 +14,7 @@ bindir = $(prefix)/sbin
 libdir = $(prefix)/lib/otelbpf
 includedir = $(prefix)/include
 mandir = $(prefix)/share/man
+docdir = $(prefix)/share/doc/otelbpf
 # Not below prefix: a host has one place for it.
 confdir ?= /etc/otelbpf
 
@@ -199,16 +200,19 @@ $(TOOLS)/libfar.so: selftests/tools/far.c
 
 install: all
 	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(libdir) $(DESTDIR)$(includedir)/otelbpf \
-		$(DESTDIR)$(mandir)/man8
+		$(DESTDIR)$(mandir)/man8 $(DESTDIR)$(mandir)/man5 $(DESTDIR)$(docdir)
 	install -m 0755 $(B)/otelbpf $(B)/otelbpf-exporter $(DESTDIR)$(bindir)
 	install -m 0644 $(PROGS) $(DESTDIR)$(libdir)
 	install -m 0644 headers/otelbpf/*.h vmlinux/flavors.h $(DESTDIR)$(includedir)/otelbpf
 	install -m 0644 docs/man/*.8 $(DESTDIR)$(mandir)/man8
+	install -m 0644 docs/man/*.5 $(DESTDIR)$(mandir)/man5
+	install -m 0644 docs/otelbpf.yaml $(DESTDIR)$(docdir)
 
 uninstall:
 	rm -f $(DESTDIR)$(bindir)/otelbpf $(DESTDIR)$(bindir)/otelbpf-exporter \
-		$(DESTDIR)$(mandir)/man8/otelbpf.8 $(DESTDIR)$(mandir)/man8/otelbpf-exporter.8
-	rm -rf $(DESTDIR)$(libdir) $(DESTDIR)$(includedir)/otelbpf
+		$(DESTDIR)$(mandir)/man8/otelbpf.8 $(DESTDIR)$(mandir)/man8/otelbpf-exporter.8 \
+		$(DESTDIR)$(mandir)/man5/otelbpf.yaml.5
+	rm -rf $(DESTDIR)$(docdir) $(DESTDIR)$(libdir) $(DESTDIR)$(includedir)/otelbpf
 
 check: tests
 	selftests/run

@@ -202,6 +202,7 @@ static int read_stream(struct reader *reader, struct config_node *root)
 	if (code || reader->event.type == YAML_STREAM_END_EVENT)
 		return code;
 	code = next(reader); /* behind the start of the document */
+	root->line = line_of(reader) + 1;
 	if (!code)
 		code = read_value(reader, root, 0);
 	if (!code)

@@ -129,8 +129,8 @@ static int replace_filter(void *arg, struct json_object *result)
 	code = config_filter__replace(&change->probe->args, name, &removed, &failure);
 	if (code)
 		return fail(code, "%s", failure.line);
-	inform("changed the filter of %s: %d values pass, %d others were removed", name,
-	       change->probe->args.filters, removed);
+	inform("changed the filter of %s: %d values%s", name, change->probe->args.filters,
+	       removed ? ", others were removed" : "");
 	return 0;
 }
 

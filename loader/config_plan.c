@@ -190,6 +190,21 @@ static const struct target *find_target(const struct target *targets, int n,
 	return NULL;
 }
 
+static int unknown_probe(const struct config_node *node, const struct nearest *nearest,
+			 const struct target *targets, int n)
+{
+	char names[400] = "";
+	size_t len = 0;
+
+	if (nearest->best[0])
+		return config__wrong(node, "no probe of this name is installed: did you mean '%s'?",
+				     nearest->best);
+	for (int i = 0; i < n && len < sizeof(names); i++)
+		len += snprintf(names + len, sizeof(names) - len, "%s%s", i ? ", " : "",
+				targets[i].probe);
+	return config__wrong(node, "no probe of this name is installed: there is %s", names);
+}
+
 static int is_enabled(const struct config_node *node, bool *enabled)
 {
 	const struct config_node *value = config__find(node, "enabled");
@@ -247,9 +262,7 @@ static int take_probes(struct config_plan *plan, const struct args *args)
 	for (const struct config_node *node = config__first(section); node && !code;
 	     node = node->next)
 		if (!find_target(targets, n, node, &nearest))
-			code = config__wrong(node, "no probe of this name is installed%s%s%s",
-					     nearest.best[0] ? ": did you mean '" : "",
-					     nearest.best, nearest.best[0] ? "'?" : "");
+			code = unknown_probe(node, &nearest, targets, n);
 	if (code)
 		return code;
 	plan->probe = calloc(n + 1, sizeof(*plan->probe));
