@@ -14,6 +14,9 @@ bindir = $(prefix)/sbin
 libdir = $(prefix)/lib/otelbpf
 includedir = $(prefix)/include
 mandir = $(prefix)/share/man
+docdir = $(prefix)/share/doc/otelbpf
+# Not below prefix: a host has one place for it.
+confdir ?= /etc/otelbpf
 
 CLANG ?= clang
 LLVM_STRIP ?= llvm-strip
@@ -31,13 +34,14 @@ G := $(B)/gen
 ARCH := $(shell uname -m | sed 's/x86_64/x86/;s/aarch64/arm64/')
 MULTIARCH := $(shell $(CC) -print-multiarch 2>/dev/null)
 
-LIBS := libbpf json-c libcurl zlib
+LIBS := libbpf json-c libcurl zlib yaml-0.1
 # Of the loader only.
 LOADER_LIBS := libxdp
 # Of the exporter only; libiberty has no .pc file.
 EXPORTER_LIBS := libdw libelf liblzma nettle
 CPPFLAGS += -D_GNU_SOURCE -Iheaders -Ilib -I$(G) \
 	-DOTELBPF_VERSION='"$(VERSION)"' -DOTELBPF_COMMIT='"$(COMMIT)"' -DOTELBPF_LIBDIR='"$(libdir)"' \
+	-DOTELBPF_CONFIG_DIR='"$(confdir)"' \
 	$(shell $(PKG_CONFIG) --cflags $(LIBS) $(EXPORTER_LIBS) 2>/dev/null)
 CFLAGS ?= -O2 -g
 CFLAGS += -std=gnu11 -Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Werror \
@@ -196,16 +200,19 @@ $(TOOLS)/libfar.so: selftests/tools/far.c
 
 install: all
 	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(libdir) $(DESTDIR)$(includedir)/otelbpf \
-		$(DESTDIR)$(mandir)/man8
+		$(DESTDIR)$(mandir)/man8 $(DESTDIR)$(mandir)/man5 $(DESTDIR)$(docdir)
 	install -m 0755 $(B)/otelbpf $(B)/otelbpf-exporter $(DESTDIR)$(bindir)
 	install -m 0644 $(PROGS) $(DESTDIR)$(libdir)
 	install -m 0644 headers/otelbpf/*.h vmlinux/flavors.h $(DESTDIR)$(includedir)/otelbpf
 	install -m 0644 docs/man/*.8 $(DESTDIR)$(mandir)/man8
+	install -m 0644 docs/man/*.5 $(DESTDIR)$(mandir)/man5
+	install -m 0644 docs/otelbpf.yaml $(DESTDIR)$(docdir)
 
 uninstall:
 	rm -f $(DESTDIR)$(bindir)/otelbpf $(DESTDIR)$(bindir)/otelbpf-exporter \
-		$(DESTDIR)$(mandir)/man8/otelbpf.8 $(DESTDIR)$(mandir)/man8/otelbpf-exporter.8
-	rm -rf $(DESTDIR)$(libdir) $(DESTDIR)$(includedir)/otelbpf
+		$(DESTDIR)$(mandir)/man8/otelbpf.8 $(DESTDIR)$(mandir)/man8/otelbpf-exporter.8 \
+		$(DESTDIR)$(mandir)/man5/otelbpf.yaml.5
+	rm -rf $(DESTDIR)$(docdir) $(DESTDIR)$(libdir) $(DESTDIR)$(includedir)/otelbpf
 
 check: tests
 	selftests/run

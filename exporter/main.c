@@ -21,6 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "config_outputs.h"
 #include "tables.h"
 #include "deliver/output.h"
 #include "duration.h"
@@ -40,7 +41,7 @@
 #define DEFAULT_TIMEOUT_NS (30 * NS)  /* OTEL_METRIC_EXPORT_TIMEOUT's */
 
 struct settings {
-	const char *pin_dir;
+	const char *pin_dir, *config;
 	const char *state; /* file, or NULL */
 	const char *specs[OUTPUTS_MAX];
 	int n_specs;
@@ -48,6 +49,7 @@ struct settings {
 	bool once, verbose, table;
 	const char *view; /* folded, pprof or html: profiles for a person, or NULL */
 	bool no_symbols, want_lines, stats, json;
+	bool given_symbols;
 	struct metrics_preference preference;
 	__u64 interval_ns, duration_ns, timeout_ns;
 	size_t limit;
@@ -135,6 +137,9 @@ static void help(FILE *out)
 		"the\n"
 		"                       next exporter go on from it (default: they begin with the\n"
 		"                       probe's load)\n"
+		"  --config FILE|DIR    the configuration (default: $OTELBPF_CONFIG, else\n"
+		"                       " OTELBPF_CONFIG_DIR "); what is set here or in the\n"
+		"                       environment wins over its outputs\n"
 		"  --pin-dir DIR        where the probes are pinned (default: $OTELBPF_PIN_DIR, "
 		"else\n"
 		"                       " PIN_DIR_DEFAULT ")\n"
@@ -148,7 +153,7 @@ static void help(FILE *out)
 		"OTEL_EXPORTER_OTLP_* variables; OTEL_RESOURCE_ATTRIBUTES, OTEL_SERVICE_NAME.\n"
 		"\n"
 		"Exit codes: 0 done, 1 internal error, 2 usage, 3 permission, 4 kernel,\n"
-		"7 map operation, 8 export failed.\n");
+		"7 map operation, 8 export failed, 9 configuration.\n");
 }
 
 static bool parse_time(const char *text, __u64 *ns)
@@ -185,6 +190,7 @@ enum {
 	OPT_LIMIT,
 	OPT_STATE,
 	OPT_PIN_DIR,
+	OPT_CONFIG,
 	OPT_VERSION
 };
 
@@ -199,6 +205,7 @@ static const struct option options[] = {
 	{"max-request", required_argument, NULL, OPT_LIMIT},
 	{"state", required_argument, NULL, OPT_STATE},
 	{"pin-dir", required_argument, NULL, OPT_PIN_DIR},
+	{"config", required_argument, NULL, OPT_CONFIG},
 	{"version", no_argument, NULL, OPT_VERSION},
 	{"json", no_argument, NULL, 'j'},
 	{"quiet", no_argument, NULL, 'q'},
@@ -246,6 +253,7 @@ static int parse_option(struct settings *settings, int option)
 		settings->format = optarg;
 		return -1;
 	case OPT_SYMBOLS:
+		settings->given_symbols = true;
 		settings->no_symbols = !strcmp(optarg, "none");
 		settings->want_lines = !strcmp(optarg, "lines");
 		if (!settings->no_symbols && !settings->want_lines && strcmp(optarg, "names"))
@@ -268,6 +276,9 @@ static int parse_option(struct settings *settings, int option)
 	case OPT_PIN_DIR:
 		settings->pin_dir = optarg;
 		return -1;
+	case OPT_CONFIG:
+		settings->config = optarg;
+		return -1;
 	case OPT_VERSION:
 		printf("otelbpf-exporter %s %s\n", OTELBPF_VERSION, OTELBPF_COMMIT);
 		return EXIT_OK;
@@ -288,6 +299,58 @@ static int parse_option(struct settings *settings, int option)
 	return EXIT_USAGE;
 }
 
+struct configured {
+	struct settings *settings;
+	bool to, format; /* of the configuration: the command line has none */
+};
+
+/* One setting of the section "outputs"; those that stand for a variable come by that. */
+static int take_setting(const struct config_node *node, const char *variable, const char *value,
+			void *arg)
+{
+	struct configured *configured = arg;
+	struct settings *settings = configured->settings;
+	int option = 0;
+
+	if (variable)
+		return config_outputs__apply(node, variable, value, NULL);
+	if (!node->key && configured->to)
+		option = OPT_OUTPUT;
+	else if (!node->key)
+		return 0;
+	else if (!strcmp(node->key, "format") && configured->format)
+		option = OPT_FORMAT;
+	else if (!strcmp(node->key, "symbols") && !settings->given_symbols)
+		option = OPT_SYMBOLS;
+	else if (!strcmp(node->key, "stats") && !strcmp(value, "true") && !settings->once &&
+		 !settings->table && !settings->view)
+		option = OPT_STATS;
+	optarg = (char *)value;
+	/* The settings keep these two. */
+	if (option == OPT_OUTPUT || option == OPT_FORMAT)
+		optarg = strdup(value);
+	if (!optarg)
+		return fail(EXIT_INTERNAL, "no memory");
+	return option && parse_option(settings, option) > 0 ? EXIT_CONFIG : 0;
+}
+
+/* Return: an exit code. */
+static int read_configuration(struct settings *settings)
+{
+	struct configured configured = {
+		.settings = settings,
+		.to = !settings->n_specs && !settings->table && !settings->view,
+		.format = !settings->format && !settings->n_specs,
+	};
+	struct config config;
+	int code = config__read(&config, settings->config);
+
+	if (!code)
+		code = config_outputs__each(&config, take_setting, &configured);
+	config__free(&config);
+	return code;
+}
+
 static int parse_command_line(struct settings *settings, int argc, char **argv)
 {
 	const char *pin_dir = getenv("OTELBPF_PIN_DIR");
@@ -295,8 +358,6 @@ static int parse_command_line(struct settings *settings, int argc, char **argv)
 
 	*settings = (struct settings){
 		.pin_dir = pin_dir && pin_dir[0] ? pin_dir : PIN_DIR_DEFAULT,
-		.interval_ns = from_environment("OTEL_METRIC_EXPORT_INTERVAL", DEFAULT_INTERVAL_NS),
-		.timeout_ns = from_environment("OTEL_METRIC_EXPORT_TIMEOUT", DEFAULT_TIMEOUT_NS),
 	};
 	while (code < 0 && (option = getopt_long(argc, argv, "jqvh", options, NULL)) >= 0)
 		code = parse_option(settings, option);
@@ -305,6 +366,14 @@ static int parse_command_line(struct settings *settings, int argc, char **argv)
 	if (optind < argc)
 		return fail(EXIT_USAGE, "'%s' is not expected; otelbpf-exporter --help",
 			    argv[optind]);
+	code = read_configuration(settings);
+	if (code)
+		return code;
+	code = -1;
+	if (!settings->interval_ns)
+		settings->interval_ns =
+			from_environment("OTEL_METRIC_EXPORT_INTERVAL", DEFAULT_INTERVAL_NS);
+	settings->timeout_ns = from_environment("OTEL_METRIC_EXPORT_TIMEOUT", DEFAULT_TIMEOUT_NS);
 	if (settings->table && settings->n_specs)
 		return fail(EXIT_USAGE, "--format table goes to stdout: leave out --output");
 	if (settings->view &&

@@ -9,13 +9,14 @@
 enum exit_code {
 	EXIT_OK = 0,
 	EXIT_INTERNAL = 1,   /* no memory, a bug */
-	EXIT_USAGE = 2,	     /* command line, configuration, environment */
+	EXIT_USAGE = 2,	     /* command line, environment */
 	EXIT_PERMISSION = 3, /* privilege missing; something belongs to someone else */
 	EXIT_KERNEL = 4,     /* this kernel, or how it is set up, cannot do it */
 	EXIT_LOAD = 5,	     /* an object file is bad or the verifier refuses it */
 	EXIT_ATTACH = 6,     /* a program cannot be attached */
 	EXIT_MAP = 7,	     /* a map operation failed; a pin is missing or not ours */
 	EXIT_EXPORT = 8,     /* telemetry could not be delivered */
+	EXIT_CONFIG = 9,     /* a configuration file is wrong */
 };
 
 /**

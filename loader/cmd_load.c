@@ -7,6 +7,7 @@
 #include "args.h"
 #include "choice.h"
 #include "cleanup.h"
+#include "config_apply.h"
 #include "duration.h"
 #include "guard.h"
 #include "hook.h"
@@ -218,7 +219,19 @@ static int check_sets(const struct args *args, const struct target *targets, int
 	return 0;
 }
 
-int cmd_load(const struct args *args)
+int load__one(const struct args *args, const struct target *target)
+{
+	struct job job = {args, target};
+	int code = guard__run(load_one, &job, NULL);
+
+	if (code)
+		tree__clean(args->pin_dir, target->probe);
+	if (guard__signal() && code)
+		return fail(EXIT_INTERNAL, "interrupted: %s is as it was", target->probe);
+	return code < 0 ? guard__explain(code, target->path) : code;
+}
+
+static int load_named(const struct args *args)
 {
 	_cleanup_free_ struct target *targets = NULL;
 	struct failure failure;
@@ -232,22 +245,35 @@ int cmd_load(const struct args *args)
 	if (kernel__check(&failure))
 		return fail(failure.code, "%s", failure.line);
 	code = pins__check(args->pin_dir);
-	for (int i = 0; i < n && !code; i++) {
-		struct job job = {args, &targets[i]};
+	/* One bad probe does not keep the others from being loaded. */
+	for (int i = 0; i < n && !code && !guard__signal(); i++) {
+		int one = load__one(args, &targets[i]);
 
-		code = guard__run(load_one, &job, NULL);
-		if (code)
-			tree__clean(args->pin_dir, targets[i].probe);
-		if (guard__signal() && code)
-			return fail(EXIT_INTERNAL, "interrupted: %s is as it was",
-				    targets[i].probe);
-		if (guard__signal())
-			return 0;
-		if (code < 0)
-			code = guard__explain(code, targets[i].path);
-		/* One bad probe does not keep the others from being loaded. */
-		first = first ? first : code;
-		code = 0;
+		first = first ? first : one;
 	}
 	return code ? code : first;
+}
+
+int cmd_load(const struct args *args)
+{
+	struct config_plan plan;
+	struct failure failure;
+	int code;
+
+	/* Who names probes wants these, as they are named. */
+	if (args->names && !args->config)
+		return load_named(args);
+	code = config_plan__read(&plan, args);
+	if (!code && !plan.config.root) {
+		config_plan__free(&plan);
+		return load_named(args);
+	}
+	if (!code && kernel__check(&failure))
+		code = fail(failure.code, "%s", failure.line);
+	if (!code)
+		code = pins__check(args->pin_dir);
+	if (!code)
+		code = config_apply(&plan, args, false);
+	config_plan__free(&plan);
+	return code;
 }

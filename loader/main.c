@@ -27,6 +27,8 @@ enum accepts {
 	ACCEPT_SET = 1 << 1,
 	ACCEPT_FILTER = 1 << 2,
 	ACCEPT_MEASURE = 1 << 3,
+	ACCEPT_CONFIG = 1 << 4,
+	ACCEPT_REPLACE = 1 << 5,
 };
 
 struct command {
@@ -43,14 +45,26 @@ static const struct command commands[] = {
 	 "what this kernel offers each probe, and why not where not",
 	 "Tries to load every program of the probes named (default: all installed) without\n"
 	 "attaching or pinning anything.\n"},
-	{"load", cmd_load, ACCEPT_SET,
+	{"load", cmd_load, ACCEPT_SET | ACCEPT_CONFIG | ACCEPT_REPLACE,
 	 "[PROBE|FILE.bpf.o]... [--preset NAME] [--set PROBE.KEY=VALUE]...\n"
-	 "                    [--filter KIND=VALUE]... [--duration TIME] [--replace]",
-	 "load, attach and pin probes (default: all installed)",
+	 "                    [--filter KIND=VALUE]... [--duration TIME] [--replace]\n"
+	 "                    [--config FILE|DIR]",
+	 "load, attach and pin probes (default: what the configuration says)",
+	 "Without names: what the configuration says, or every installed probe if there is none.\n"
+	 "--set, --filter, --preset and --duration win over it. With names it is looked at only "
+	 "if\n"
+	 "--config is given.\n"
 	 "Over a probe that is loaded already: maps of the same layout are kept and only the\n"
 	 "programs are replaced; another layout is refused, unless --replace drops it.\n"
 	 "Presets are for probes that sample at a frequency, and say how often and how "
 	 "long:\n" PRESETS_HELP},
+	{"reload", cmd_reload, ACCEPT_CONFIG | ACCEPT_REPLACE, "[--config FILE|DIR] [--replace]",
+	 "make what is loaded be what the configuration says, without losing a count",
+	 "What is as it should be is not touched. What the configuration loaded and does not have\n"
+	 "any more is unloaded. All is checked before anything changes.\n"},
+	{"config", cmd_config, ACCEPT_JSON | ACCEPT_CONFIG | ACCEPT_SET,
+	 "check [FILE|DIR]... | show [-j]",
+	 "is the configuration right; what is in force, and where from", "See otelbpf.yaml(5).\n"},
 	{"options", cmd_options, ACCEPT_JSON, "[-j] [PROBE|FILE.bpf.o]...",
 	 "what --set can change: range, unit, default, help", ""},
 	{"status", cmd_status, ACCEPT_JSON | ACCEPT_MEASURE, "[-j] [--measure TIME] [PROBE]...",
@@ -73,6 +87,7 @@ static const struct command commands[] = {
 
 enum {
 	OPT_PIN_DIR = 256,
+	OPT_CONFIG,
 	OPT_SET,
 	OPT_FILTER,
 	OPT_REPLACE,
@@ -112,8 +127,12 @@ static const struct choice {
 	 ACCEPT_MEASURE,
 	 " TIME",
 	 "how long to measure the overhead: 500ms, 10s (1s); 0: not"},
+	{{"config", required_argument, NULL, OPT_CONFIG},
+	 ACCEPT_CONFIG,
+	 " FILE|DIR",
+	 "the configuration (or $OTELBPF_CONFIG; " OTELBPF_CONFIG_DIR ")"},
 	{{"replace", no_argument, NULL, OPT_REPLACE},
-	 ACCEPT_SET,
+	 ACCEPT_REPLACE,
 	 "",
 	 "drop what is loaded if its layout differs"},
 	{{"shared-dir", required_argument, NULL, OPT_SHARED_DIR},
@@ -171,7 +190,7 @@ static void print_help(const struct command *command)
 	printf("\n");
 	print_choices(0);
 	printf("\notelbpf COMMAND --help tells more. Exit codes: 2 usage, 3 permission, 4 kernel,\n"
-	       "5 load, 6 attach, 7 map or pin.\n");
+	       "5 load, 6 attach, 7 map or pin, 9 configuration.\n");
 }
 
 static int print_version(void)
@@ -234,6 +253,9 @@ static int parse(struct args *args, const struct command **command, int argc, ch
 			return print_version();
 		case OPT_PIN_DIR:
 			args->pin_dir = optarg;
+			break;
+		case OPT_CONFIG:
+			args->config = optarg;
 			break;
 		case OPT_SHARED_DIR:
 			args->shared_dir = optarg;

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "nearest.h"
 #include "netdev.h"
 #include "netns.h"
 #include "tagged.h"
@@ -230,61 +231,25 @@ int options__of(struct object *object, struct option_vars *options, struct failu
 
 /* --- setting ---------------------------------------------------------------- */
 
-/* Levenshtein's distance, for "did you mean". */
-static size_t distance(const char *a, const char *b)
-{
-	size_t row[PIN_NAME_MAX + sizeof(SIZE_SUFFIX) + 1], len = strlen(b), diagonal, up;
-
-	if (len >= sizeof(row) / sizeof(row[0]))
-		return len;
-	for (size_t j = 0; j <= len; j++)
-		row[j] = j;
-	for (size_t i = 1; a[i - 1]; i++) {
-		diagonal = row[0];
-		row[0] = i;
-		for (size_t j = 1; j <= len; j++) {
-			size_t best = diagonal + (a[i - 1] != b[j - 1]);
-
-			up = row[j];
-			if (up + 1 < best)
-				best = up + 1;
-			if (row[j - 1] + 1 < best)
-				best = row[j - 1] + 1;
-			row[j] = best;
-			diagonal = up;
-		}
-	}
-	return row[len];
-}
-
-static void consider(const char *key, const char *candidate, char *best, size_t size, size_t *least)
-{
-	size_t far = distance(key, candidate);
-
-	if (far < *least) {
-		*least = far;
-		snprintf(best, size, "%s", candidate);
-	}
-}
-
 static int unknown_key(const struct object *object, const struct option_vars *options,
 		       const char *key, struct failure *failure)
 {
-	char best[128] = "", candidate[128];
-	size_t least = strlen(key) / 2 + 1;
 	const struct bpf_map *map;
+	struct nearest nearest;
+	char candidate[128];
 
+	nearest__begin(&nearest, key);
 	for (int i = 0; i < options->n; i++)
-		consider(key, options->var[i].name, best, sizeof(best), &least);
+		nearest__consider(&nearest, options->var[i].name);
 	bpf_object__for_each_map (map, object->obj) {
 		if (!options__sizable(map))
 			continue;
 		snprintf(candidate, sizeof(candidate), "%s" SIZE_SUFFIX, bpf_map__name(map));
-		consider(key, candidate, best, sizeof(best), &least);
+		nearest__consider(&nearest, candidate);
 	}
 	return failed(failure, EXIT_USAGE, "probe '%s' has no option '%s'%s%s%s",
-		      object->target->probe, key, best[0] ? ": did you mean '" : "", best,
-		      best[0] ? "'?" : ": see otelbpf options");
+		      object->target->probe, key, nearest.best[0] ? ": did you mean '" : "",
+		      nearest.best, nearest.best[0] ? "'?" : ": see otelbpf options");
 }
 
 bool options__sizable(const struct bpf_map *map)

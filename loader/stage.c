@@ -243,7 +243,12 @@ static int pin_all(struct stage *stage, struct failure *failure)
 	char pin[PIN_NAME_MAX];
 	struct bpf_map *map;
 	int err = tree__make_probe(stage->dir);
+	char mark[PATH_MAX];
 
+	if (!err && stage->args->mark)
+		err = path__format(mark, "%s/%s", stage->dir, stage->args->mark);
+	if (!err && stage->args->mark)
+		err = tree__make_dir(mark);
 	bpf_object__for_each_map (map, stage->object->obj) {
 		if (err || bpf_map__fd(map) < 0 || shared__has(&stage->shared, map))
 			continue;
