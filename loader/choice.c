@@ -6,13 +6,21 @@
 #include <string.h>
 
 #include "hook.h"
+#include "options.h"
 #include "tagged.h"
 
-const char *choice__of(const struct object *object, const struct bpf_program *prog, int *rank)
+static const struct tag *tag_of(const struct object *object, const struct bpf_program *prog,
+				const char *kind)
 {
 	const struct btf *btf = bpf_object__btf(object->obj);
 	int id = btf__find_by_name_kind(btf, bpf_program__name(prog), BTF_KIND_FUNC);
-	const struct tag *tag = id > 0 ? tagged__find(object->tagged, id, -1, "hook") : NULL;
+
+	return id > 0 ? tagged__find(object->tagged, id, -1, kind) : NULL;
+}
+
+const char *choice__of(const struct object *object, const struct bpf_program *prog, int *rank)
+{
+	const struct tag *tag = tag_of(object, prog, "hook");
 
 	if (!tag || tag->args != 2)
 		return NULL;
@@ -77,12 +85,40 @@ static bool was_decided(const struct object *object, const struct bpf_program *u
 	return false;
 }
 
-void choice__make(const struct object *object, void (*lost)(const char *measurement, void *arg),
+const char *choice__option(const struct object *object, const struct bpf_program *prog)
+{
+	const struct tag *tag = tag_of(object, prog, "when");
+
+	return tag && tag->args == 1 ? tag->arg[0] : NULL;
+}
+
+/* What nobody asked for. */
+static void leave_out(struct object *object)
+{
+	struct option_vars options = {};
+	struct bpf_program *prog;
+	struct failure failure;
+
+	if (options__of(object, &options, &failure))
+		options.n = 0; /* said by whoever sets them */
+	bpf_object__for_each_program (prog, object->obj) {
+		const char *name = choice__option(object, prog);
+
+		for (int i = 0; name && i < options.n; i++)
+			if (!strcmp(options.var[i].name, name) && !options.var[i].is_text &&
+			    !option__value(&options.var[i]))
+				bpf_program__set_autoload(prog, false);
+	}
+	free(options.var);
+}
+
+void choice__make(struct object *object, void (*lost)(const char *measurement, void *arg),
 		  void *arg)
 {
 	struct bpf_program *prog;
 	int rank;
 
+	leave_out(object);
 	bpf_object__for_each_program (prog, object->obj) {
 		const char *measurement = choice__of(object, prog, &rank);
 		bool all = false;

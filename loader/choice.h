@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Programs that are alternatives for one measurement (OTEL_HOOK): which ones this kernel gets. */
+/*
+ * Programs that are alternatives for one measurement (OTEL_HOOK): which ones this kernel gets;
+ * and those that an option switches on (OTEL_WHEN).
+ */
 #ifndef OTELBPF_LOADER_CHOICE_H
 #define OTELBPF_LOADER_CHOICE_H
 
@@ -13,13 +16,17 @@
  */
 const char *choice__of(const struct object *object, const struct bpf_program *prog, int *rank);
 
+/** choice__option - the option that a program waits for; NULL for none */
+const char *choice__option(const struct object *object, const struct bpf_program *prog);
+
 /**
  * choice__make - have the best available alternative of each measurement loaded
- * @object: open; programs that have alternatives are switched on and off
+ * @object: open, with its options set; programs that have alternatives, or wait for an option,
+ *          are switched on and off
  * @lost:   called with the name of each measurement that has none; or NULL
  * @arg:    for @lost
  */
-void choice__make(const struct object *object, void (*lost)(const char *measurement, void *arg),
+void choice__make(struct object *object, void (*lost)(const char *measurement, void *arg),
 		  void *arg);
 
 #endif

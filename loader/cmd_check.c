@@ -86,6 +86,7 @@ static int check_program(const struct trial *trial, const struct object *object,
 	bool chosen = bpf_program__autoload(prog); /* or its section has a '?' */
 	int rank;
 	const char *measurement = choice__of(object, prog, &rank);
+	const char *option = choice__option(object, prog);
 	bool optional = !chosen;
 	struct failure failure = {};
 	char section[OTEL_SECTION_MAX];
@@ -98,6 +99,8 @@ static int check_program(const struct trial *trial, const struct object *object,
 		code = try_load(trial->target, n, NULL, &failure);
 	if (measurement)
 		report__text(item, "measurement", measurement);
+	if (option)
+		report__text(item, "option", option);
 	report__bool(item, "chosen", chosen);
 	report__text(item, "program", bpf_program__name(prog));
 	report__text(item, "hook", section);
@@ -207,10 +210,15 @@ static void print_one(struct json_object *probe)
 	printf("\n%s  %s\n", report__get_text(probe, "probe"), report__get_text(probe, "object"));
 	for (size_t i = 0; (item = report__nth(probe, "programs", i)); i++) {
 		const char *why = report__get_text(item, "why");
+		char waits[256];
 
+		snprintf(waits, sizeof(waits), "on request: --set %s.%s=1",
+			 report__get_text(probe, "probe"), report__get_text(item, "option"));
 		if (report__has(item, "measurement") && report__get_bool(item, "ok"))
 			why = report__get_bool(item, "chosen") ? "chosen"
 							       : "not needed: another is chosen";
+		else if (report__has(item, "option") && report__get_bool(item, "ok"))
+			why = waits;
 		else if (report__get_bool(item, "ok") && !report__get_bool(item, "tried"))
 			why = "the hook is there; not tried to load";
 		else if (report__has(item, "way"))

@@ -91,11 +91,11 @@ static void say_lost(const char *measurement, void *arg)
 	       object->target->probe, measurement, object->target->probe);
 }
 
-static int check_hooks(const struct object *object, struct failure *failure)
+static int check_hooks(struct object *object, struct failure *failure)
 {
 	struct bpf_program *prog;
 
-	choice__make(object, say_lost, (void *)object);
+	choice__make(object, say_lost, object);
 	bpf_object__for_each_program (prog, object->obj) {
 		const char *name = bpf_program__section_name(prog);
 		char section[OTEL_SECTION_MAX];

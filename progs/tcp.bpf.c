@@ -7,7 +7,8 @@
  *   tcp_retransmit_synack  likewise, a listening socket's SYN-ACK
  *   tcp_receive_reset      RST came
  *   tcp_send_reset         RST is sent
- *   tcp_probe              a segment came in: does it close the peer's window?
+ *   tcp_probe              a segment came in: does it close the peer's window? On request: it is
+ *                          the only one that runs for each segment
  *   connect4, connect6     (tcp_connect.h) it failed for want of a route
  *   task_file              the iterator: takes in the sockets that were there before, and
  *                          counts what open connections have moved since
@@ -270,6 +271,7 @@ static __always_inline void on_segment(struct sock *sk, struct sk_buff *skb)
 		count_traffic(sk, zero_windows);
 }
 
+OTEL_WHEN(zero_window)
 SEC("tp_btf/tcp_probe")
 int BPF_PROG(segment, struct sock *sk, struct sk_buff *skb)
 {

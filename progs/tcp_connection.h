@@ -25,6 +25,9 @@ const volatile __u32 peer_port OTEL_OPTION("0..1", "", "Keep one series for each
 const volatile __u32 local_port OTEL_OPTION("0..1", "", "Keep one series for each local port");
 const volatile __u32 per_netns OTEL_OPTION("0..1", "",
 					   "Keep one series for each network namespace");
+const volatile __u32 zero_window OTEL_OPTION("0..1", "",
+					     "Count how often peers close their window, which "
+					     "takes a program for each segment");
 
 /**
  * struct conn - a socket as we know it

@@ -524,6 +524,15 @@ static void expect_ended(struct live *live)
 	EXPECT_EQ(OF("connection.failures", "late"), 0);
 }
 
+/* What runs for each segment is there only if it was asked for. */
+static bool sees_each_segment(const struct live *live)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/tcp/prog/segment", live->pin_dir);
+	return !access(path, F_OK);
+}
+
 /* What was selected before is not measured on, also not by the iterator. */
 TEST_TIMEOUT(nothing_is_measured_after_the_duration, 60)
 {
@@ -538,6 +547,7 @@ TEST_TIMEOUT(nothing_is_measured_after_the_duration, 60)
 	place__start(&place, live, "late", past_the_end, NULL);
 	snprintf(filter, sizeof(filter), "cgroup=%s", live->cgroup);
 	live__must("load", TCP_OBJECT, "--filter", filter, "--duration", duration);
+	EXPECT_FALSE(sees_each_segment(live));
 	gate__pass(place.gate);
 	gate__await(place.gate);
 	expect_ended(live);
@@ -930,7 +940,8 @@ TEST_TIMEOUT(known_connections_give_known_numbers, 60)
 	struct live *live _cleanup_live_ = live__begin();
 	struct json_object *root _cleanup_json_ = NULL;
 
-	load_tcp(live, NULL);
+	load_tcp(live, "tcp.zero_window=1");
+	EXPECT_TRUE(sees_each_segment(live));
 	connections_are_counted_to_the_byte(live);
 	failures_say_why(live);
 	failures_before_the_syn(live);

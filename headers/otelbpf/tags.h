@@ -65,6 +65,15 @@
 #define OTEL_HOOK(measurement, rank) OTEL_TAG("hook|" measurement "|" #rank)
 
 /**
+ * OTEL_WHEN - make a program one that is loaded only when it is asked for
+ * @option: a bare word, the OTEL_OPTION() that says so when it is not 0
+ *
+ * Stands before SEC(). For what costs more than its measurement is worth to most: a program that
+ * is not attached costs nothing, one that returns at once still costs the call.
+ */
+#define OTEL_WHEN(option) OTEL_TAG("when|" #option)
+
+/**
  * OTEL_KEY - make the whole key of a map an attribute; behind OTEL_METRICS
  * @name:    attribute name
  * @decoder: as for OTEL_ATTR()
