@@ -126,17 +126,30 @@ static __always_inline void on_packet(struct __sk_buff *skb, _Bool sends)
 		dns__answered(skb, &d);
 }
 
+/* Most of what passes here is none of ours, and should not pay for it. */
+static __always_inline _Bool is_tcp(struct __sk_buff *skb)
+{
+	__u8 *ip = (void *)(long)skb->data;
+
+	if (ip + sizeof(struct iphdr) > (__u8 *)(long)skb->data_end)
+		return 0;
+	return ip[0] >> 4 == 4 ? ip[offsetof(struct iphdr, protocol)] == IPPROTO_TCP
+			       : ip[offsetof(struct ipv6hdr, nexthdr)] == IPPROTO_TCP;
+}
+
 SEC("cgroup_skb/egress")
 int sent(struct __sk_buff *skb)
 {
-	on_packet(skb, 1);
+	if (!is_tcp(skb))
+		on_packet(skb, 1);
 	return PASS;
 }
 
 SEC("cgroup_skb/ingress")
 int received(struct __sk_buff *skb)
 {
-	on_packet(skb, 0);
+	if (!is_tcp(skb))
+		on_packet(skb, 0);
 	return PASS;
 }
 
