@@ -65,10 +65,12 @@ struct tcp_connections {
 /*
  * Written when a connection is established and when it is closed. Read and evicted by the
  * exporter. One value for all CPUs: it is 6 KiB, the adds are atomic anyway, and these events
- * are far fewer than packets.
+ * are far fewer than packets. Made when it is needed: most hosts have a few dozen of them. Memory
+ * that cannot be had at once is as a full table, and the entry for that is there from the start.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, 1024);
 	__type(key, struct conn_key);
 	__type(value, struct tcp_connections);

@@ -86,9 +86,13 @@ struct dns_lookups {
 					       "Time from a DNS query over UDP to its answer");
 };
 
-/* Written for every answer. One value for all CPUs: lookups are few, values large. */
+/*
+ * Written for every answer. One value for all CPUs: lookups are few, values large, and so made
+ * when they are needed.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, 1024);
 	__type(key, struct dns_key);
 	__type(value, struct dns_lookups);
