@@ -32,9 +32,12 @@ static int detach(const struct probe *probe, struct failure *failure)
 static int pause_one(struct probe *probe, const char *pin_dir, struct failure *failure)
 {
 	bool was_paused = probe->meta.state == OTEL_STATE_PAUSED;
-	int code = detach(probe, failure), err;
+	int code, err;
 
 	(void)pin_dir;
+	/* What is counted where it is, up to now: nobody will know it after the pause. */
+	pins__run_iterators(probe->dir);
+	code = detach(probe, failure);
 	err = code ? 0 : probe__set_state(probe, OTEL_STATE_PAUSED);
 	if (err)
 		code = failed(failure, EXIT_MAP, "cannot write the state of probe '%s': %s",

@@ -26,9 +26,12 @@ struct query_key {
 	__u32 pad;
 };
 
+/* @epoch: of otel_filter; what was asked before a pause or after the end is nothing of ours */
 struct query {
 	__u64 start;
 	__u64 cgroup;
+	__u32 epoch;
+	__u32 pad;
 	char name[DNS_NAME_LEN];
 };
 
@@ -109,18 +112,30 @@ static __always_inline __u64 dns__since(__u64 start)
 	return now > start ? now - start : 0;
 }
 
-/* A query that has waited too long fails. Returns whether it is no longer in the table. */
+static __always_inline _Bool dns__is_stale(const struct query *query)
+{
+	return query->epoch != otel_filter.epoch;
+}
+
+/*
+ * A query that has waited too long fails, and one of another epoch is forgotten: its answer may
+ * have come when nobody looked. Returns whether it is no longer in the table.
+ */
 static __noinline int dns__give_up(const struct query_key *key, const struct query *query)
 {
 	struct dns_key series = {};
 	struct query_key copy;
+	_Bool stale;
 
-	if (!key || !query || dns__since(query->start) <= dns_timeout * 1000000000ULL)
+	if (!key || !query)
+		return 0;
+	stale = dns__is_stale(query);
+	if (!stale && dns__since(query->start) <= dns_timeout * 1000000000ULL)
 		return 0;
 	copy = *key;
 	series.cgroup = query->cgroup;
 	__builtin_memcpy(series.name, query->name, DNS_NAME_LEN);
-	if (!bpf_map_delete_elem(&queries, &copy))
+	if (!bpf_map_delete_elem(&queries, &copy) && !stale)
 		dns__timed_out(&series);
 	return 1;
 }
@@ -139,7 +154,8 @@ static long dns__expire(void *map, struct query_key *key, struct query *query, v
 static __noinline int dns__asked(struct __sk_buff *skb, const struct datagram *d, __u64 cgroup)
 {
 	struct query_key key = {.socket = bpf_get_socket_cookie(skb)};
-	struct query query = {.start = bpf_ktime_get_ns(), .cgroup = cgroup};
+	struct query query = {
+		.start = bpf_ktime_get_ns(), .cgroup = cgroup, .epoch = otel_filter.epoch};
 	struct dns_header header;
 	struct query *before;
 
@@ -165,7 +181,7 @@ static __noinline int dns__answered(struct __sk_buff *skb, const struct datagram
 	struct dns_lookups *value;
 	struct dns_key series = {};
 	struct query *query;
-	_Bool added = 0;
+	_Bool added = 0, stale;
 	__u32 code;
 
 	if (!dns__header(skb, d, &header, 1))
@@ -175,10 +191,11 @@ static __noinline int dns__answered(struct __sk_buff *skb, const struct datagram
 	if (!query)
 		return 0;
 	took = dns__since(query->start);
+	stale = dns__is_stale(query);
 	series.cgroup = query->cgroup;
 	__builtin_memcpy(series.name, query->name, DNS_NAME_LEN);
 	/* Of two answers at once one has it. */
-	if (bpf_map_delete_elem(&queries, &key))
+	if (bpf_map_delete_elem(&queries, &key) || stale)
 		return 0;
 	if (took > dns_timeout * 1000000000ULL) {
 		dns__timed_out(&series);

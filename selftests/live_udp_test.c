@@ -319,9 +319,33 @@ static void same_number_later(void *ctx, int gate)
 	look_up(client, server, 200, "www.example.org", false);
 }
 
+/* What was asked before a pause is neither a lookup nor a time-out, whatever becomes of it. */
+static void asked_before_a_pause(void *ctx, int gate)
+{
+	union address address = address__loopback(AF_INET, false);
+	int server = bound(&address, 53), client = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	char bytes[512];
+	size_t n;
+
+	(void)ctx;
+	ASSERT_EQ(connect(client, &address.any, address__len(&address)), 0);
+	n = make_query(bytes, 300, "www.example.org");
+	ASSERT_EQ(send(client, bytes, n, 0), n);
+	n = make_query(bytes, 301, "silent.example.org");
+	ASSERT_EQ(send(client, bytes, n, 0), n);
+	gate__pass(gate);
+	gate__await(gate);
+	answer(server);
+	answer(server);
+	ASSERT_GT(recv(client, bytes, sizeof(bytes), 0), 0);
+	look_up(client, server, 302, "www.example.org", false);
+	usleep(1200000);
+}
+
 TEST_TIMEOUT(dns_lookups, 60)
 {
 	struct live *live _cleanup_live_ = live__begin();
+	struct place place;
 	struct json_object *root _cleanup_json_ = NULL;
 	char filter[PATH_MAX + 16];
 	struct otlp_point point;
@@ -332,6 +356,12 @@ TEST_TIMEOUT(dns_lookups, 60)
 		   "udp.dns_name=1");
 	place__run(live, "a", lookups, NULL);
 	place__run(live, "b", same_number_later, NULL);
+	place__start(&place, live, "c", asked_before_a_pause, NULL);
+	gate__await(place.gate);
+	live__must("pause");
+	live__must("resume");
+	gate__pass(place.gate);
+	place__wait(&place);
 	root = live__export_file(live);
 #define CODE "dns.response.code"
 #define NAME "dns.question.name"
@@ -345,6 +375,8 @@ TEST_TIMEOUT(dns_lookups, 60)
 	EXPECT_EQ(OF("dns.lookup.timeouts", "b", NAME, "silent.example.org"), 1);
 	EXPECT_EQ(OF("dns.lookup.timeouts", "b"), 1);
 	EXPECT_EQ(OF("dns.lookup.duration", "b", CODE, "NOERROR", NAME, "www.example.org"), 1);
+	EXPECT_EQ(OF("dns.lookup.duration", "c"), 1);
+	EXPECT_EQ(OF("dns.lookup.timeouts", "c"), 0);
 	ASSERT_EQ(otlp_json__find(root, "dns.lookup.duration", &point, CODE, "NXDOMAIN"), 1);
 	EXPECT_GE(otlp_json__f64(point.point, "min"), LATE_MS / 1e3);
 	EXPECT_EQ(otlp_json__total(root, "otelbpf.losses"), 0);
