@@ -15,6 +15,7 @@
 
 #include <bpf/bpf_endian.h>
 #include <otelbpf/cpu.bpf.h>
+#include <otelbpf/deadline.bpf.h>
 #include <otelbpf/probe.bpf.h>
 
 #include "flavors.h"
@@ -163,7 +164,7 @@ static __always_inline void on_drop(struct sk_buff *skb, __u32 reason, struct so
 	struct drop_value *value;
 	_Bool added = 0;
 
-	if (is_consumed(reason))
+	if (is_consumed(reason) || otel_deadline__is_over())
 		return;
 	key.ifindex = interface_of(skb, rx_sk);
 	parse_dropped(skb, &key);

@@ -17,6 +17,7 @@
 #include "vmlinux.h"
 
 #include <bpf/bpf_endian.h>
+#include <otelbpf/deadline.bpf.h>
 #include <otelbpf/probe.bpf.h>
 
 #include "frame.h"
@@ -124,6 +125,8 @@ int ingress(struct xdp_md *ctx)
 	};
 	struct verdict verdict;
 
+	if (otel_deadline__is_over())
+		return XDP_PASS;
 	parse(&frame, &verdict);
 	count(&verdict, ctx->ingress_ifindex, receive, 1, bpf_xdp_get_buff_len(ctx));
 	return XDP_PASS;
@@ -195,6 +198,8 @@ static __always_inline void count_skb(struct __sk_buff *skb, enum io_direction d
 	};
 	struct verdict verdict;
 
+	if (otel_deadline__is_over())
+		return;
 	parse(&frame, &verdict);
 	if (skb->gso_size)
 		count_merged(skb, &verdict, direction);

@@ -194,8 +194,7 @@ int expire(struct bpf_iter__bpf_map *ctx)
 	if (ctx->map)
 		return 0;
 	/* Queries that the end of the load overtook are no time-outs: it counts the epoch up. */
-	if (otel_filter.flags & OTEL_FILTER_F_DEADLINE)
-		otel_deadline__passed();
+	otel_deadline__is_over();
 	bpf_for_each_map_elem(&queries, dns__expire, NULL, 0);
 	return 0;
 }

@@ -1,16 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* A load that ends by itself: everything before the deadline, nothing after it; and presets. */
+#include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <fcntl.h>
+#include <net/if.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "collector.h"
 #include "fail.h"
 #include "ktap.h"
 #include "live.h"
@@ -421,13 +426,51 @@ TEST_TIMEOUT(cpu_that_comes_online_is_sampled_by_the_next_load, 60)
 	end_hot(pid);
 }
 
-/* What is nobody's has no filter, and so nothing that could say when to end. */
+/* Packets of the loopback interface of a network namespace of our own. */
+static void send_some(int n)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(9)};
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
+
+	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	ASSERT_GE(fd, 0);
+	ASSERT_EQ(ioctl(fd, SIOCSIFFLAGS, &request), 0);
+	for (int i = 0; i < n; i++)
+		ASSERT_EQ(sendto(fd, "", 1, 0, (struct sockaddr *)&to, sizeof(to)), 1);
+	close(fd);
+}
+
+static unsigned long long sent(struct live *live)
+{
+	struct json_object *root _cleanup_json_ = live__export_file(live);
+
+	return otlp_json__total(root, "system.network.packet.count", "network.io.direction",
+				"transmit", "network.transport", "udp");
+}
+
+/* What is nobody's has no filter, and ends all the same. */
 TEST(probe_without_filters)
 {
 	_cleanup_live_ struct live *live = live__begin();
 
-	live__otelbpf(&output, "load", OBJECT_DIR "/progs/drops.bpf.o", "--duration", "1s");
-	live__expect_failure(live, &output, EXIT_USAGE, "neither filters nor a duration");
+	ASSERT_EQ(unshare(CLONE_NEWNET), 0);
+	send_some(0);
+#define LOAD "load", OBJECT_DIR "/progs/packets.bpf.o", "--set", "packets.interfaces=lo"
+	live__must(LOAD, "--set", "packets.mode=none", "--duration", "1h");
+	send_some(10);
+	EXPECT_EQ(sent(live), 10);
+	live__otelbpf(&output, "filter", "add", "uid", "0", "--probe", "packets");
+	EXPECT_EQ(output.code, EXIT_USAGE);
+	EXPECT_TRUE(strstr(output.err, "has no filter of kind uid"));
+	live__must(LOAD, "--set", "packets.mode=none", "--duration", "1ms");
+	usleep(10000);
+	send_some(5);
+	EXPECT_EQ(sent(live), 10);
+	live__must(LOAD, "--set", "packets.mode=none");
+	send_some(3);
+	EXPECT_EQ(sent(live), 13);
+	live__must("unload");
 }
 
 TEST_MAIN()

@@ -15,6 +15,7 @@
 #define OTELBPF_FILTER_BPF_H
 
 #include "cpu.bpf.h"
+#include "deadline.bpf.h"
 #include "meta.h"
 #include "table.bpf.h"
 #include "tags.h"
@@ -22,12 +23,6 @@
 #define OTEL_FILTER_ENTRIES 1024
 #define OTEL_FILTER_CACHED 4096
 #define OTEL_CGROUP_DEPTH 32
-
-/* Written by the loader, read by every program first of all. */
-struct otel_filter otel_filter SEC(".data.filter") OTEL_TAG("filter");
-
-/* Beside it, for a load that ends by itself. Only looked at when a flag says so. */
-struct otel_deadline otel_deadline SEC(".data.filter") OTEL_TAG("deadline");
 
 /* Written by the loader and by the fork and exit programs below. Bounded by its size. */
 struct {
@@ -139,28 +134,6 @@ out:
 	barrier();
 	last->cgroup = cgroup;
 	return pass;
-}
-
-/**
- * otel_deadline__passed - whether the time to measure is over
- *
- * To be asked only when OTEL_FILTER_F_DEADLINE is set. Whoever is first to see it counts
- * the epoch up: what began before is not measured as it ends. The loader may set
- * another deadline meanwhile, so it is noted which one has passed. There is no need
- * for an atomic on epoch and deadline together: one epoch too many only forgets what
- * is under way.
- */
-static __noinline _Bool otel_deadline__passed(void)
-{
-	__u64 at = otel_deadline.at_ns;
-
-	if (otel_deadline.passed_ns == at)
-		return 1;
-	if (bpf_ktime_get_boot_ns() < at)
-		return 0;
-	if (__sync_lock_test_and_set(&otel_deadline.passed_ns, at) != at)
-		__sync_fetch_and_add(&otel_filter.epoch, 1);
-	return 1;
 }
 
 /* What is looked at for each event. */
