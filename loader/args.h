@@ -50,6 +50,7 @@ int cmd_filter(const struct args *args);
 int cmd_pause(const struct args *args);
 int cmd_resume(const struct args *args);
 int cmd_unload(const struct args *args);
+int cmd_watch(const struct args *args);
 
 /**
  * load__one - load one probe, in a child, and clean up if that fails

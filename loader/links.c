@@ -3,6 +3,7 @@
 
 #include <bpf/bpf.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -70,6 +71,13 @@ static int online_cpus(int **cpus)
 	}
 	return err ? err : n;
 }
+
+/* What there is, and what was not there for a while. */
+struct cpus {
+	const char *probe;
+	const int *online, *gone;
+	int n, n_gone;
+};
 
 static int count_wanted(const struct attachable *list, int n)
 {
@@ -167,6 +175,82 @@ int links__attach(const char *dir, const struct attachable *list, int n, struct 
 		links__drop(links__release(dir));
 	return code;
 }
+
+/* --- CPUs that come and go ------------------------------------------------------ */
+
+static bool is_among(int cpu, const int *cpus, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (cpus[i] == cpu)
+			return true;
+	return false;
+}
+
+/* Links of a program on CPUs that are away, or were. */
+static void drop_cpus(const char *dir, const struct attachable *prog, const struct cpus *cpus)
+{
+	_cleanup_names_ char **names = NULL;
+	size_t len = strlen(prog->name);
+	char path[PATH_MAX];
+
+	if (path__format(path, "%s/link", dir) || pins__list(path, &names) < 0)
+		return;
+	for (char **name = names; name && *name; name++) {
+		int cpu;
+
+		if (strncmp(*name, prog->name, len) || sscanf(*name + len, "_cpu%d", &cpu) != 1 ||
+		    (is_among(cpu, cpus->online, cpus->n) &&
+		     !is_among(cpu, cpus->gone, cpus->n_gone)))
+			continue;
+		if (!path__format(path, "%s/link/%s", dir, *name) && !unlink(path))
+			inform("%s: CPU %d has gone", cpus->probe, cpu);
+	}
+}
+
+static void add_cpus(const char *dir, const struct attachable *prog, const struct cpus *cpus)
+{
+	for (int i = 0; i < cpus->n; i++) {
+		struct place place = {prog, cpus->online[i], -1};
+		struct failure why;
+		char path[PATH_MAX];
+		int err;
+
+		if (path__format(path, "%s/link/%s_cpu%d", dir, prog->name, place.cpu) ||
+		    !access(path, F_OK))
+			continue;
+		place.fd = hook__attach(prog->section, prog->fd, place.cpu, &why);
+		err = place.fd < 0 ? 0 : pin_place(dir, &place);
+		if (place.fd < 0)
+			warn("%s: CPU %d: %s", cpus->probe, place.cpu, why.line);
+		else if (err)
+			warn("%s: CPU %d: cannot pin its link: %s", cpus->probe, place.cpu,
+			     failure__reason(err));
+		else
+			inform("%s: attached on CPU %d", cpus->probe, place.cpu);
+		if (place.fd >= 0)
+			close(place.fd);
+	}
+}
+
+void links__follow_cpus(const char *probe, const char *dir, const struct attachable *list, int n,
+			const int *gone, int n_gone)
+{
+	_cleanup_free_ int *online = NULL;
+	struct cpus cpus = {.probe = probe, .gone = gone, .n_gone = n_gone};
+
+	cpus.n = online_cpus(&online);
+	cpus.online = online;
+	if (cpus.n < 0)
+		return;
+	for (int i = 0; i < n; i++) {
+		if (!hook__each_cpu(list[i].section))
+			continue;
+		drop_cpus(dir, &list[i], &cpus);
+		add_cpus(dir, &list[i], &cpus);
+	}
+}
+
+/* --- detaching -------------------------------------------------------------------- */
 
 struct links *links__release(const char *dir)
 {

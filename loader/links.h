@@ -29,6 +29,19 @@ struct attachable {
 int links__attach(const char *dir, const struct attachable *list, int n, struct failure *failure);
 
 /**
+ * links__follow_cpus - have the links of programs on each CPU on those that are online, and no
+ * others
+ * @probe:  its name, for what is said of each change
+ * @dir:    the probe's directory
+ * @list:   its programs
+ * @n:      how many
+ * @gone:   CPUs that were away meanwhile, also if they are back: their links are dead
+ * @n_gone: how many
+ */
+void links__follow_cpus(const char *probe, const char *dir, const struct attachable *list, int n,
+			const int *gone, int n_gone);
+
+/**
  * links__check_room - see that there are descriptors enough for a changeover
  * @old_dir: the probe that is replaced, or NULL
  * @list:    the programs that will be attached

@@ -83,6 +83,12 @@ static const struct command commands[] = {
 	{"resume", cmd_resume, 0, "[PROBE]...", "attach them again", ""},
 	{"unload", cmd_unload, 0, "[PROBE]...", "remove probes and all they counted (default: all)",
 	 ""},
+	{"watch", cmd_watch, 0, "[PROBE]...",
+	 "stay, and attach to interfaces and CPUs that come (optional)",
+	 "Until it is told to end, probes on network interfaces and on each CPU are attached to "
+	 "those\n"
+	 "that come, and let go of those that have gone: a line for each change. To be run in the\n"
+	 "network namespace in which they were loaded. Without it another load does the same.\n"},
 };
 
 enum {

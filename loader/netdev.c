@@ -308,6 +308,92 @@ int netdev__attach(const char *dir, const struct attachable *list, int n, struct
 	return 0;
 }
 
+/* --- interfaces that come and go ------------------------------------------------- */
+
+/* Links say so themselves; what has none is found by name. Of other namespaces nothing is known. */
+static bool has_gone(int fd, const struct pin *pin)
+{
+	struct bpf_link_info info = {};
+	__u32 len = sizeof(info);
+	char name[IF_NAMESIZE];
+
+	if (pin->netns)
+		return pin->netns == netns__inode() && !if_indextoname(pin->index, name);
+	/* A tcx link's number stands where an XDP link's does. */
+	return !bpf_obj_get_info_by_fd(fd, &info, &len) && !info.xdp.ifindex;
+}
+
+static bool is_here(const struct pin *pin)
+{
+	return !pin->netns || pin->netns == netns__inode();
+}
+
+static bool has_pin(char **names, unsigned int index)
+{
+	struct pin pin;
+
+	for (char **name = names; name && *name; name++)
+		if (parse_pin(*name, &pin) && pin.index == index && is_here(&pin))
+			return true;
+	return false;
+}
+
+static void let_go(const char *probe, const char *dir, char **names)
+{
+	char path[PATH_MAX];
+
+	for (char **name = names; name && *name; name++) {
+		_cleanup_fd_ int fd = -1;
+		struct pin pin;
+
+		if (!parse_pin(*name, &pin) || path__format(path, "%s/link/%s", dir, *name))
+			continue;
+		fd = bpf_obj_get(path);
+		if (fd < 0 || !has_gone(fd, &pin))
+			continue;
+		netdev__undo(fd, *name);
+		unlink(path);
+		**name = '\0'; /* no pin any more */
+		if (!has_pin(names, pin.index))
+			inform("%s: interface %u has gone", probe, pin.index);
+	}
+}
+
+static void take_in(const char *probe, const struct attachable *list, int n, struct netdev *netdev)
+{
+	struct result result = {};
+
+	attach_interface(netdev, list, n, &result);
+	if (result.attached)
+		inform("%s: attached to %s", probe, netdev->name);
+	if (result.attached < result.wanted)
+		warn("%s: cannot attach to %s: %s", probe, netdev->name,
+		     failure__reason(result.err));
+}
+
+void netdev__follow(const char *probe, const char *dir, const struct attachable *list, int n)
+{
+	_cleanup_names_ char **names = NULL;
+	struct if_nameindex *interfaces;
+	char path[PATH_MAX];
+	bool any = false;
+
+	for (int i = 0; i < n; i++)
+		any |= hook__on_interfaces(list[i].section);
+	if (!any || path__format(path, "%s/link", dir) || pins__list(path, &names) < 0)
+		return;
+	let_go(probe, dir, names);
+	interfaces = if_nameindex();
+	for (struct if_nameindex *at = interfaces; at && at->if_name; at++) {
+		struct netdev netdev = {.index = at->if_index, .dir = dir};
+
+		snprintf(netdev.name, sizeof(netdev.name), "%s", at->if_name);
+		if (!has_pin(names, netdev.index) && has_ethernet(netdev.name))
+			take_in(probe, list, n, &netdev);
+	}
+	if_freenameindex(interfaces);
+}
+
 /* --- telling -------------------------------------------------------------------- */
 
 static int count_matching(const char *patterns)

@@ -73,6 +73,17 @@ int netdev__check_patterns(const char *patterns);
 int netdev__attach(const char *dir, const struct attachable *list, int n, struct failure *failure);
 
 /**
+ * netdev__follow - attach to interfaces that have come, let go of those that have gone
+ * @probe: its name, for what is said of each change
+ * @dir:   the probe's directory
+ * @list:  its programs
+ * @n:     how many
+ *
+ * In the network namespace in which they were attached.
+ */
+void netdev__follow(const char *probe, const char *dir, const struct attachable *list, int n);
+
+/**
  * netdev__remember - pin a program before it is attached in a way that has no link
  *
  * Return: 0 or -errno.

@@ -165,27 +165,40 @@ static void catch_up(const struct probe *probe)
 	filter__close(&filter);
 }
 
-int probe__attach(struct probe *probe, struct failure *failure)
+int probe__programs(const struct probe *probe, struct attachable *list, int *n,
+		    struct failure *failure)
 {
-	struct attachable list[OTEL_PROGRAMS_MAX];
-	struct current current;
 	char path[PATH_MAX];
-	int n = 0, code = 0, err;
 
-	for (int i = 0; i < probe->programs && !code; i++) {
+	*n = 0;
+	for (int i = 0; i < probe->programs; i++) {
 		const struct otel_program *program = &probe->program[i];
 
 		if (!program->section[0])
 			continue;
-		list[n] = (struct attachable){program->name, program->section, -1};
+		list[*n] = (struct attachable){program->name, program->section, -1};
 		if (!path__format(path, "%s/prog/%s", probe->dir, program->name))
-			list[n].fd = bpf_obj_get(path);
-		if (list[n].fd < 0)
-			code = failed(failure, EXIT_MAP, "cannot open the pinned program %s: %s",
+			list[*n].fd = bpf_obj_get(path);
+		if (list[*n].fd < 0)
+			return failed(failure, EXIT_MAP, "cannot open the pinned program %s: %s",
 				      program->name, strerror(errno));
-		else
-			n++;
+		(*n)++;
 	}
+	return 0;
+}
+
+void probe__close_programs(const struct attachable *list, int n)
+{
+	for (int i = 0; i < n; i++)
+		close(list[i].fd);
+}
+
+int probe__attach(struct probe *probe, struct failure *failure)
+{
+	struct attachable list[OTEL_PROGRAMS_MAX];
+	struct current current;
+	int n, code = probe__programs(probe, list, &n, failure), err;
+
 	err = code ? 0 : probe__next_epoch(probe->dir);
 	if (err)
 		code = failed(failure, err == -EPERM ? EXIT_PERMISSION : EXIT_MAP,
@@ -201,8 +214,7 @@ int probe__attach(struct probe *probe, struct failure *failure)
 		code = links__attach(probe->dir, list, n, failure);
 	if (!code)
 		catch_up(probe);
-	for (int i = 0; i < n; i++)
-		close(list[i].fd);
+	probe__close_programs(list, n);
 	return code;
 }
 

@@ -8,6 +8,7 @@
 
 #include "args.h"
 #include "failure.h"
+#include "links.h"
 
 /**
  * struct probe - a probe's directory and what the loader wrote about it
@@ -55,6 +56,19 @@ int probe__set_state(struct probe *probe, enum otel_state state);
  * filter's processes are caught up with after it.
  */
 int probe__attach(struct probe *probe, struct failure *failure);
+
+/**
+ * probe__programs - open the pinned programs that attach somewhere
+ * @probe:   open; lends the names
+ * @list:    OTEL_PROGRAMS_MAX of them; for probe__close_programs(), also after a failure
+ * @n:       how many
+ * @failure: filled on failure
+ *
+ * Return: 0 or EXIT_MAP.
+ */
+int probe__programs(const struct probe *probe, struct attachable *list, int *n,
+		    struct failure *failure);
+void probe__close_programs(const struct attachable *list, int n);
 
 /** probe__next_epoch - count otel_filter.epoch up; a probe without it is fine. 0 or -errno. */
 int probe__next_epoch(const char *dir);

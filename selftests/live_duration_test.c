@@ -394,6 +394,18 @@ static void expect_cpus(const char *expected)
 	EXPECT_STREQ(cpus, expected);
 }
 
+/* 40 s at most. */
+static void await_cpus(const char *expected)
+{
+	char hook[64], cpus[64] = "";
+
+	for (int i = 0; i < 400 && strcmp(cpus, expected); i++) {
+		usleep(100000);
+		sampled(hook, cpus);
+	}
+	EXPECT_STREQ(cpus, expected);
+}
+
 TEST_TIMEOUT(cpu_that_comes_online_is_sampled_by_the_next_load, 60)
 {
 	_cleanup_live_ struct live *live = live__begin();
@@ -424,6 +436,35 @@ TEST_TIMEOUT(cpu_that_comes_online_is_sampled_by_the_next_load, 60)
 	before = samples(live);
 	wait_samples(live, before + 20);
 	end_hot(pid);
+}
+
+/* Gone and back before anybody looked, or not: the watch hears of both. */
+TEST_TIMEOUT(watched_cpu_is_sampled_as_it_comes, 60)
+{
+	_cleanup_live_ struct live *live = live__begin();
+	__u64 before;
+	pid_t pid, watch;
+
+	if (!is_emulated())
+		SKIP("no CPU of this machine is taken offline");
+	if (sysconf(_SC_NPROCESSORS_ONLN) != 2)
+		SKIP("two CPUs are needed");
+	load_cpu(live, NULL);
+	watch = live__start_otelbpf("watch", "-q");
+	set_online(1, false);
+	await_cpus("0");
+	for (int i = 0; i < 2; i++) {
+		set_online(1, true);
+		await_cpus("0,1");
+		pid = start_hot(live, 1);
+		before = samples(live);
+		wait_samples(live, before + 20);
+		end_hot(pid);
+		set_online(1, false);
+	}
+	set_online(1, true);
+	await_cpus("0,1");
+	EXPECT_EQ(live__stop(watch), 0);
 }
 
 /* Packets of the loopback interface of a network namespace of our own. */

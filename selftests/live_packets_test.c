@@ -708,6 +708,53 @@ TEST_TIMEOUT(gone_namespace, 60)
 	EXPECT_EQ(dispatchers(), before);
 }
 
+/* Until status says so, 30 s at most. */
+static void await_status(const char *text)
+{
+	const char *factor = getenv("KTAP_TIMEOUT_FACTOR");
+	int tries = 300 * (factor ? atoi(factor) : 1);
+
+	while (!status_has(text) && tries--)
+		usleep(100000);
+	if (!EXPECT_GE(tries, 0))
+		printf("status does not say '%s'\n", text);
+}
+
+TEST_TIMEOUT(watched_interfaces_come_and_go, 60)
+{
+	_cleanup_live_ struct live *live = begin();
+	_cleanup_json_ struct json_object *root = NULL;
+	char frame[60] = {[0] = 2, [6] = 2, [12] = 0x88, [13] = 0xcc};
+	pid_t watch;
+
+	net__pair("pka", "pkb");
+	live__must("load", "-q", PACKETS_OBJECT, "--set", "packets.interfaces=pk*,!pkb", "--set",
+		   "packets.mode=none");
+	watch = live__start_otelbpf("watch", "-q");
+	net__pair("pkc", "pke");
+	await_status("3 of 3 interfaces");
+	net__send("pkc", frame, sizeof(frame), 5);
+	net__ip("link del pka");
+	await_status("2 of 2 interfaces");
+	/* A paused probe is left alone. */
+	live__must("pause", "-q", "packets");
+	net__pair("pkf", "pkg");
+	net__ip("link del pkf");
+	net__pair("pka", "pkb");
+	EXPECT_TRUE(status_has("0 of 3 interfaces"));
+	live__must("resume", "-q", "packets");
+	await_status("3 of 3 interfaces");
+	net__ip("link del pka");
+	await_status("2 of 2 interfaces");
+	net__send("pkc", frame, sizeof(frame), 3);
+	root = live__export_file(live);
+	EXPECT_EQ(otlp_json__total(root, PACKETS, "network.interface.name", "pkc",
+				   "network.io.direction", "transmit"),
+		  8);
+	EXPECT_EQ(live__stop(watch), 0);
+	live__must("unload", "-q");
+}
+
 TEST_TIMEOUT(new_and_gone_interfaces, 60)
 {
 	_cleanup_live_ struct live *live = begin();

@@ -350,12 +350,12 @@ void live__must_run(const char *const *args)
 	ASSERT_EQ(output.code, 0);
 }
 
-pid_t live__spawn_exporter(const char *const *args)
+pid_t live__spawn_program(const char *program, const char *const *args)
 {
 	const char *argv[ARGS_MAX];
 	pid_t pid;
 
-	prepend(argv, BUILD_DIR "/otelbpf-exporter", args);
+	prepend(argv, program, args);
 	fflush(NULL);
 	pid = fork();
 	ASSERT_GE(pid, 0);
@@ -364,6 +364,11 @@ pid_t live__spawn_exporter(const char *const *args)
 		_exit(127);
 	}
 	return pid;
+}
+
+pid_t live__spawn_exporter(const char *const *args)
+{
+	return live__spawn_program(BUILD_DIR "/otelbpf-exporter", args);
 }
 
 int live__wait(pid_t pid)

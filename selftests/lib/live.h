@@ -120,6 +120,9 @@ void live__expect_failure(struct live *live, const struct output *output, int co
 /** live__start_exporter() - start one that goes on; live__stop() with SIGTERM: its exit code */
 #define live__start_exporter(...) live__spawn_exporter((const char *const[]){__VA_ARGS__, NULL})
 pid_t live__spawn_exporter(const char *const *args);
+#define live__start_otelbpf(...) \
+	live__spawn_program(BUILD_DIR "/otelbpf", (const char *const[]){__VA_ARGS__, NULL})
+pid_t live__spawn_program(const char *program, const char *const *args);
 int live__stop(pid_t pid);
 
 /** live__lines() - how many lines a text has */
