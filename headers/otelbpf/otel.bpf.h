@@ -6,6 +6,7 @@
  *   exphist.bpf.h exact exponential histograms
  *   table.bpf.h   tables with an overflow entry; counted losses
  *   filter.bpf.h  filters that change at run time
+ *   deadline.bpf.h  measuring that ends by itself
  *   cpu.bpf.h     programs that no other task interrupts
  *   owner.bpf.h   filters for what does not happen in its owner's context
  *   cgroup.bpf.h  names of cgroups
