@@ -221,9 +221,12 @@ static void ended_by(int sig)
 	snprintf(err, sizeof(err), "%s/err", live->tmp);
 	srand(3);
 	for (int i = 0; i < 30; i++) {
-		pid_t pid = start_load(err);
+		pid_t pid;
 		int code;
 
+		/* A child that ends before it has opened it leaves what was there. */
+		close(open(err, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+		pid = start_load(err);
 		usleep(rand() % (time * 5 / 4));
 		kill(pid, sig);
 		code = live__wait(pid);
