@@ -63,7 +63,7 @@ TEST(defaults)
 	EXPECT_STREQ(endpoints[SIGNAL_PROFILES].url,
 		     "http://localhost:4318/v1development/profiles");
 	EXPECT_FALSE(metrics->json);
-	EXPECT_FALSE(metrics->gzip);
+	EXPECT_FALSE(metrics->compression == COMPRESSION_GZIP);
 	EXPECT_FALSE(metrics->grpc);
 	EXPECT_EQ(metrics->timeout_ms, 10000);
 	EXPECT_EQ(metrics->n_headers, 0);
@@ -215,10 +215,10 @@ TEST(grpc_endpoints)
 TEST(compression)
 {
 	ASSERT_EQ(READ(P "COMPRESSION", "gzip", P "LOGS_COMPRESSION", "none"), 0);
-	EXPECT_TRUE(endpoints[SIGNAL_METRICS].gzip);
-	EXPECT_FALSE(endpoints[SIGNAL_LOGS].gzip);
+	EXPECT_TRUE(endpoints[SIGNAL_METRICS].compression == COMPRESSION_GZIP);
+	EXPECT_FALSE(endpoints[SIGNAL_LOGS].compression == COMPRESSION_GZIP);
 	ASSERT_EQ(READ(P "COMPRESSION", "zstd"), 0);
-	EXPECT_FALSE(endpoints[SIGNAL_METRICS].gzip);
+	EXPECT_FALSE(endpoints[SIGNAL_METRICS].compression == COMPRESSION_GZIP);
 	EXPECT_EQ(lines(), 1);
 }
 

@@ -230,6 +230,9 @@ struct ruling answer__judge_grpc(const struct answer *answer, const struct otlp_
 			    "HTTP status %ld and no gRPC status: is this an OTLP/gRPC receiver?",
 			    answer->status);
 	ruling.wait_ns = retry_info(answer->grpc_details);
+	if (ruling.wait_ns > WAIT_MAX)
+		ruling.wait_ns = WAIT_MAX;
+	ruling.encoding = code == UNIMPLEMENTED;
 	ruling.retry = codes[code].retry || (code == RESOURCE_EXHAUSTED && ruling.wait_ns);
 	if (!ruling.retry)
 		ruling.wait_ns = 0;

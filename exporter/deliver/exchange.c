@@ -14,6 +14,7 @@
 #include <strings.h>
 #include <sys/stat.h>
 #include <zlib.h>
+#include <zstd.h>
 
 #include "otlp/json.h"
 
@@ -33,8 +34,7 @@ void body__free(struct body *body)
 	free(body->packed);
 }
 
-/* Into @to. Return: its bytes, 0 when there is no memory. */
-static size_t compress_body(const struct body *body, __u8 *to, size_t room)
+static size_t gzip(const struct body *body, __u8 *to, size_t room)
 {
 	z_stream z = {0};
 	int err;
@@ -52,30 +52,55 @@ static size_t compress_body(const struct body *body, __u8 *to, size_t room)
 	return err == Z_STREAM_END ? z.total_out : 0;
 }
 
-static bool pack_body(const struct otlp_endpoint *endpoint, struct body *body)
+/* deflateBound() without a stream: the same bound for gzip's header and trailer. */
+static size_t gzip_bound(size_t len)
+{
+	return compressBound(len) + 32;
+}
+
+/* Level 1 here too: smaller than gzip's, in less time. The window, and so the memory, is 512 KiB.
+ */
+static size_t zstd(const struct body *body, __u8 *to, size_t room)
+{
+	size_t len = ZSTD_compress(to, room, body->data, body->len, 1);
+
+	return ZSTD_isError(len) ? 0 : len;
+}
+
+static const struct {
+	const char *name;
+	size_t (*bound)(size_t len);
+	/* Return: bytes in @to, 0 when there is no memory. */
+	size_t (*pack)(const struct body *body, __u8 *to, size_t room);
+} packers[] = {
+	[COMPRESSION_GZIP] = {"gzip", gzip_bound, gzip},
+	[COMPRESSION_ZSTD] = {"zstd", ZSTD_compressBound, zstd},
+};
+
+static bool pack_body(const struct otlp_endpoint *endpoint, enum compression compression,
+		      struct body *body)
 {
 	size_t prefix = endpoint->grpc ? GRPC_PREFIX : 0, room = body->len, len = body->len;
 	__be32 length;
 	__u8 *packed;
 
-	if (!prefix && !endpoint->gzip)
+	if (!prefix && !compression)
 		return true;
-	/* deflateBound() without a stream: the same bound for gzip's header and trailer. */
-	if (endpoint->gzip)
-		room = compressBound(body->len) + 32;
+	if (compression)
+		room = packers[compression].bound(body->len);
 	packed = malloc(prefix + room);
 	if (!packed)
 		return false;
-	if (endpoint->gzip)
-		len = compress_body(body, packed + prefix, room);
+	if (compression)
+		len = packers[compression].pack(body, packed + prefix, room);
 	else if (len)
 		memcpy(packed + prefix, body->data, len);
-	if (endpoint->gzip && !len) {
+	if (compression && !len) {
 		free(packed);
 		return false;
 	}
 	if (prefix) {
-		packed[0] = endpoint->gzip;
+		packed[0] = compression != COMPRESSION_NONE;
 		length = htobe32(len);
 		memcpy(packed + 1, &length, sizeof(length));
 	}
@@ -85,8 +110,8 @@ static bool pack_body(const struct otlp_endpoint *endpoint, struct body *body)
 }
 
 enum delivery body__make(const struct otlp_endpoint *endpoint, enum signal_kind kind,
-			 const void *request, size_t len, struct body *body,
-			 struct delivery_report *report)
+			 enum compression compression, const void *request, size_t len,
+			 struct body *body, struct delivery_report *report)
 {
 	*body = (struct body){.data = request, .len = len};
 	if (endpoint->json && len <= REQUEST_MAX) {
@@ -110,7 +135,7 @@ enum delivery body__make(const struct otlp_endpoint *endpoint, enum signal_kind 
 			    REQUEST_MAX);
 		return REFUSED;
 	}
-	if (pack_body(endpoint, body))
+	if (pack_body(endpoint, compression, body))
 		return DELIVERED;
 no_memory:
 	report__say(report, "not sent: no memory");
@@ -238,10 +263,10 @@ static bool add_headers(struct channel *channel, const struct otlp_endpoint *end
 		/* Large requests would wait a second for a "100 Continue" that few servers send. */
 		add_header(channel, "%s:%s", "Expect", "");
 
-	if (endpoint->gzip)
-		ok = ok &&
-		     add_header(channel, "%s: %s",
-				endpoint->grpc ? "grpc-encoding" : "Content-Encoding", "gzip");
+	if (channel->compression)
+		ok = ok && add_header(channel, "%s: %s",
+				      endpoint->grpc ? "grpc-encoding" : "Content-Encoding",
+				      packers[channel->compression].name);
 	if (endpoint->grpc)
 		ok = ok && add_header(channel, "%s: %s", "TE", "trailers");
 	if (endpoint->grpc && endpoint->timeout_ms) {
@@ -274,15 +299,17 @@ static void speak_http2(CURL *curl, bool tls)
 		curl_easy_setopt(curl, CURLOPT_FORBID_REUSE, 1L);
 }
 
-bool channel__open(struct channel *channel, const struct otlp_endpoint *endpoint)
+bool channel__open(struct channel *channel, const struct otlp_endpoint *endpoint,
+		   enum compression compression)
 {
 	__u64 files = changed(endpoint->certificate) + 3 * changed(endpoint->client_key) +
 		      5 * changed(endpoint->client_certificate);
 	CURL *curl;
 
-	if (channel->curl && channel->files == files)
+	if (channel->curl && channel->files == files && channel->compression == compression)
 		return true;
 	channel__close(channel);
+	channel->compression = compression;
 	curl = add_headers(channel, endpoint) ? curl_easy_init() : NULL;
 	if (!curl) {
 		channel__close(channel);
@@ -301,6 +328,15 @@ bool channel__open(struct channel *channel, const struct otlp_endpoint *endpoint
 	curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
 	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
 	curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
+	if (endpoint->socket)
+		curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, endpoint->socket);
+	/*
+	 * A proxy of HTTP/1 cannot forward gRPC, but it can connect. What it says to that is no
+	 * answer of the receiver's.
+	 */
+	if (endpoint->grpc)
+		curl_easy_setopt(curl, CURLOPT_HTTPPROXYTUNNEL, 1L);
+	curl_easy_setopt(curl, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
 	if (endpoint->grpc)
 		speak_http2(curl, !strncasecmp(endpoint->url, "https:", 6));
 	/* A file that has been replaced counts from the next request on. */
@@ -339,6 +375,8 @@ void channel__post(struct channel *channel, const struct body *body, __u64 timeo
 	curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, answer->error);
 	answer->result = curl_easy_perform(curl);
 	curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &answer->status);
+	curl_easy_getinfo(curl, CURLINFO_HTTP_CONNECTCODE, &answer->proxy_status);
+	curl_easy_getinfo(curl, CURLINFO_SSL_VERIFYRESULT, &answer->verify);
 	curl_easy_getinfo(curl, CURLINFO_SIZE_UPLOAD_T, &answer->sent);
 	curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, NULL);
 	curl_easy_setopt(curl, CURLOPT_POSTFIELDS, NULL);
