@@ -185,21 +185,27 @@ static __u64 retry_info(const char *details)
 static void judge_success(const struct answer *answer, struct delivery_report *report)
 {
 	struct verdict verdict = {.garbage = true};
-	__be32 length;
+	const void *message = answer->data + PREFIX;
+	void *plain = NULL;
+	__be32 length = 0;
+	size_t len;
 
-	/* One message, which is not compressed, since we offered nothing. */
-	if (answer->len >= PREFIX && !answer->data[0]) {
+	/* One message. Servers compress it as we do our requests. */
+	if (answer->len >= PREFIX)
 		memcpy(&length, answer->data + 1, sizeof(length));
-		if (be32toh(length) == answer->len - PREFIX)
-			verdict.garbage = !verdict__read_pb(answer->data + PREFIX,
-							    answer->len - PREFIX, &verdict) ||
-					  verdict.rejected < 0;
+	len = be32toh(length);
+	if (answer->len >= PREFIX && len == answer->len - PREFIX && answer->data[0] <= 1) {
+		if (answer->data[0])
+			message = plain = body__unpack(answer->grpc_encoding, message, &len);
+		verdict.garbage = !message || !verdict__read_pb(message, len, &verdict) ||
+				  verdict.rejected < 0;
 	}
 	if (verdict.garbage) {
 		verdict.rejected = 0;
 		verdict.len = 0;
 	}
 	verdict__success(&verdict, answer->status, "OTLP/gRPC", report);
+	free(plain);
 }
 
 struct ruling answer__judge_grpc(const struct answer *answer, const struct otlp_endpoint *endpoint,

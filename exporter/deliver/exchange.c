@@ -67,15 +67,58 @@ static size_t zstd(const struct body *body, __u8 *to, size_t room)
 	return ZSTD_isError(len) ? 0 : len;
 }
 
+static ssize_t gunzip(const void *data, size_t len, __u8 *to, size_t room)
+{
+	z_stream z = {.next_in = (Bytef *)data, .avail_in = len};
+	int err;
+
+	if (inflateInit2(&z, MAX_WBITS + 16) != Z_OK)
+		return -1;
+	z.next_out = to;
+	z.avail_out = room;
+	err = inflate(&z, Z_FINISH);
+	inflateEnd(&z);
+	return err == Z_STREAM_END ? (ssize_t)z.total_out : -1;
+}
+
+static ssize_t unzstd(const void *data, size_t len, __u8 *to, size_t room)
+{
+	size_t got = ZSTD_decompress(to, room, data, len);
+
+	return ZSTD_isError(got) ? -1 : (ssize_t)got;
+}
+
 static const struct {
 	const char *name;
 	size_t (*bound)(size_t len);
 	/* Return: bytes in @to, 0 when there is no memory. */
 	size_t (*pack)(const struct body *body, __u8 *to, size_t room);
+	/* Return: likewise, -1 when there is no room, or it is no such data. */
+	ssize_t (*unpack)(const void *data, size_t len, __u8 *to, size_t room);
 } packers[] = {
-	[COMPRESSION_GZIP] = {"gzip", gzip_bound, gzip},
-	[COMPRESSION_ZSTD] = {"zstd", ZSTD_compressBound, zstd},
+	[COMPRESSION_GZIP] = {"gzip", gzip_bound, gzip, gunzip},
+	[COMPRESSION_ZSTD] = {"zstd", ZSTD_compressBound, zstd, unzstd},
 };
+
+void *body__unpack(const char *name, const void *data, size_t *len)
+{
+	for (size_t i = COMPRESSION_GZIP; i < sizeof(packers) / sizeof(*packers); i++) {
+		__u8 *to;
+		ssize_t got;
+
+		if (strcmp(name, packers[i].name))
+			continue;
+		to = malloc(RESPONSE_MAX); /* which costs only what is written */
+		got = to ? packers[i].unpack(data, *len, to, RESPONSE_MAX) : -1;
+		if (got < 0) {
+			free(to);
+			return NULL;
+		}
+		*len = got;
+		return to;
+	}
+	return NULL;
+}
 
 static bool pack_body(const struct otlp_endpoint *endpoint, enum compression compression,
 		      struct body *body)
@@ -194,6 +237,7 @@ static size_t on_header(char *line, size_t size, size_t count, void *context)
 		WANTED("Content-Type", type),
 		WANTED("Retry-After", retry_after),
 		WANTED("Date", date),
+		WANTED("grpc-encoding", grpc_encoding),
 		WANTED("grpc-status", grpc_status),
 		WANTED("grpc-message", grpc_message),
 		WANTED("grpc-status-details-bin", grpc_details),
@@ -210,7 +254,8 @@ static size_t on_header(char *line, size_t size, size_t count, void *context)
 	if (len > 5 && !memcmp(line, "HTTP/", 5)) {
 		answer->headers_end = false;
 		answer->type[0] = answer->retry_after[0] = answer->date[0] = 0;
-		answer->grpc_status[0] = answer->grpc_message[0] = answer->grpc_details[0] = 0;
+		answer->grpc_encoding[0] = answer->grpc_status[0] = answer->grpc_message[0] =
+			answer->grpc_details[0] = 0;
 	} else if (len <= 2 && (line[0] == '\r' || line[0] == '\n')) {
 		answer->headers_end = true;
 	}

@@ -45,6 +45,15 @@ struct body {
 };
 
 /**
+ * body__unpack - decompress an answer's message
+ * @name: of the compression, as the answer has it
+ * @len:  of @data, then of what is returned: RESPONSE_MAX at most
+ *
+ * Return: to be freed, or NULL when it is something else, damaged or too large.
+ */
+void *body__unpack(const char *name, const void *data, size_t *len);
+
+/**
  * body__make - encode, compress and frame a request as an endpoint has it
  * @compression: not the endpoint's when the receiver did not understand that
  *
@@ -86,6 +95,7 @@ struct answer {
 	char type[64];
 	char retry_after[64];
 	char date[64];
+	char grpc_encoding[16];
 	char grpc_status[16];
 	char grpc_message[1024];
 	char grpc_details[4096];

@@ -49,19 +49,19 @@ static void say_wrong_name(const struct otlp_endpoint *endpoint, struct delivery
 		    host ?: "the endpoint's");
 }
 
-/* The receiver's certificate is not good enough for us. */
-static void say_unverified(const struct answer *answer, const struct otlp_endpoint *endpoint,
+/* The receiver's certificate is not good enough for us. Return: false for no known reason. */
+static bool say_unverified(const struct answer *answer, const struct otlp_endpoint *endpoint,
 			   struct delivery_report *report)
 {
 	switch (answer->verify) {
 	case HAS_EXPIRED:
 		report__say(report, "the receiver's certificate, or one above it, has expired: it "
 				    "has to be renewed (if not, this machine's clock is wrong)");
-		return;
+		return true;
 	case NOT_YET_VALID:
 		report__say(report, "the receiver's certificate is not valid yet: is this "
 				    "machine's clock right?");
-		return;
+		return true;
 	case SELF_SIGNED:
 	case SELF_SIGNED_IN_CHAIN:
 	case NO_ISSUER:
@@ -71,19 +71,18 @@ static void say_unverified(const struct answer *answer, const struct otlp_endpoi
 			    "CERTIFICATE to the file with its authority's certificate",
 			    endpoint->certificate ? "in " : "whom this system trusts",
 			    endpoint->certificate ?: "");
-		return;
+		return true;
 	case HOST_MISMATCH:
 	case IP_MISMATCH:
 		say_wrong_name(endpoint, report);
-		return;
+		return true;
 	}
 	/* curl compares names itself. */
-	if ((strstr(answer->error, "subject name") ||
-	     strstr(answer->error, "does not match target host name")))
-		say_wrong_name(endpoint, report);
-	else
-		report__say(report, "the receiver's certificate is refused: %s",
-			    *answer->error ? answer->error : curl_easy_strerror(answer->result));
+	if (!strstr(answer->error, "subject name") &&
+	    !strstr(answer->error, "does not match target host name"))
+		return false; /* damaged on the way, perhaps */
+	say_wrong_name(endpoint, report);
+	return true;
 }
 
 /* One of our files cannot be used. */
@@ -114,7 +113,11 @@ static void say_bad_own(const struct answer *answer, const struct otlp_endpoint 
 			     "holds no private key, and no other file is named", report);
 }
 
-/* An alert: the receiver did not like what we have, or that we have nothing. */
+/*
+ * An alert: the receiver did not like what we have, or that we have nothing. Return: false when
+ * it is about another thing: that it could not decipher what came, say, which may be otherwise
+ * next time.
+ */
 static bool say_alert(const struct answer *answer, const struct otlp_endpoint *endpoint,
 		      struct delivery_report *report)
 {
@@ -122,19 +125,19 @@ static bool say_alert(const struct answer *answer, const struct otlp_endpoint *e
 	const char *alert = strstr(answer->error, "alert ");
 	int len = alert ? strcspn(alert + 6, ",:(") : 0;
 
-	if (!alert)
+	if (!alert || (!strstr(alert, "certificate") && !strstr(alert, "unknown ca") &&
+		       !strstr(alert, "access denied")))
 		return false;
-	if (!endpoint->client_certificate && strstr(alert, "certificate"))
-		report__say(report, "the receiver seems to want a client certificate: set " VARIABLE
-				    "CLIENT_CERTIFICATE and " VARIABLE "CLIENT_KEY");
-	else if (endpoint->client_certificate)
+	if (!endpoint->client_certificate)
+		report__say(report,
+			    "the receiver seems to want a client certificate (%.*s): set " VARIABLE
+			    "CLIENT_CERTIFICATE and " VARIABLE "CLIENT_KEY",
+			    len, alert + 6);
+	else
 		report__say(report,
 			    "the receiver refuses the client certificate in %s (%.*s): it has to "
 			    "be signed by an authority that the receiver trusts, and valid",
 			    endpoint->client_certificate, len, alert + 6);
-	else
-		report__say(report, "the receiver refuses TLS as we speak it (%.*s)", len,
-			    alert + 6);
 	return true;
 }
 
@@ -169,8 +172,7 @@ bool tls__explain(const struct answer *answer, const struct otlp_endpoint *endpo
 		return false;
 	switch (answer->result) {
 	case CURLE_PEER_FAILED_VERIFICATION:
-		say_unverified(answer, endpoint, report);
-		return true;
+		return say_unverified(answer, endpoint, report);
 	case CURLE_SSL_CACERT_BADFILE:
 		if (!endpoint->certificate)
 			return false;
