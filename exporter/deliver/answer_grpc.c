@@ -223,6 +223,12 @@ struct ruling answer__judge_grpc(const struct answer *answer, const struct otlp_
 	/* The trailers end the stream: what became of it after them does not matter. */
 	if (!*answer->grpc_status && (answer->result != CURLE_OK || !answer->headers_end))
 		return answer__failed(answer, endpoint, report);
+	/* A complete answer has a status: what came with the connection's end may be missing. */
+	if (!*answer->grpc_status && answer->status == 200 &&
+	    !strncasecmp(answer->type, "application/grpc", strlen("application/grpc"))) {
+		report__say(report, "the answer ended before its gRPC status");
+		return (struct ruling){.outcome = UNDELIVERED, .retry = true};
+	}
 	code = *answer->grpc_status ? code_of(answer->grpc_status) : code_of_status(answer->status);
 	if (code == OK) {
 		judge_success(answer, report);
