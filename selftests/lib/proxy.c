@@ -38,6 +38,7 @@ struct proxy {
 	struct link links[CONNECTIONS_MAX];
 	size_t n_links;
 	size_t n_tunnels;
+	size_t n_harmed;
 };
 
 static bool put(int fd, const void *data, size_t len)
@@ -93,45 +94,75 @@ static bool parse_target(const char *text, struct sockaddr_in *target)
 	return true;
 }
 
-/*
- * One read's worth of bytes on their way, with the fault that is due in them. @passed: how many
- * went this way before. Return: whether the connection lives on.
- */
-static bool pass(int from, int to, size_t *passed, size_t cut, size_t corrupt)
+static void count_harm(struct link *link)
 {
-	char bytes[16384];
-	ssize_t n = read(from, bytes, sizeof(bytes));
+	pthread_mutex_lock(&link->proxy->lock);
+	link->proxy->n_harmed++;
+	pthread_mutex_unlock(&link->proxy->lock);
+}
+
+/*
+ * Bytes on their way, with the fault that is due in them. @passed: how many went this way before.
+ * Return: whether the connection lives on.
+ */
+static bool pass_bytes(struct link *link, int to, char *bytes, size_t n, size_t *passed, size_t cut,
+		       size_t corrupt)
+{
 	bool goes_on = true;
 
-	if (n <= 0)
-		return false;
-	if (corrupt > *passed && corrupt <= *passed + n)
+	if (corrupt > *passed && corrupt <= *passed + n) {
 		bytes[corrupt - 1 - *passed] ^= 0x10;
+		count_harm(link);
+	}
 	if (cut && *passed + n >= cut) {
-		n = cut - *passed;
+		n = cut - *passed; /* which was less: it would have ended then */
 		goes_on = false;
+		count_harm(link);
 	}
 	*passed += n;
 	return put(to, bytes, n) && goes_on;
 }
 
-static void relay(struct link *link, int server, size_t up)
+static void relay(struct link *link, int server, char *head, size_t head_len)
 {
 	struct fault *fault = &link->fault;
 	struct pollfd fds[] = {
 		{link->client, POLLIN, 0}, {server, POLLIN, 0}, {link->proxy->stop[0], POLLIN, 0}};
-	size_t down = 0;
+	size_t up = 0, down = 0;
+	char bytes[16384];
+	ssize_t n;
 
+	/* A head goes on as it is: a server has to take a whole URL too. */
+	if (!pass_bytes(link, server, head, head_len, &up, fault->cut_up, fault->corrupt_up))
+		return;
 	while (poll(fds, 3, -1) > 0 && !fds[2].revents) {
-		if (fds[0].revents &&
-		    !pass(link->client, server, &up, fault->cut_up, fault->corrupt_up))
-			break;
+		if (fds[0].revents) {
+			n = read(link->client, bytes, sizeof(bytes));
+			if (n <= 0 || !pass_bytes(link, server, bytes, n, &up, fault->cut_up,
+						  fault->corrupt_up))
+				break;
+		}
 		if (!fds[1].revents)
 			continue;
-		if (fault->delay_ms)
+		n = read(server, bytes, sizeof(bytes));
+		if (n <= 0)
+			break;
+		if (fault->delay_ms) {
+			count_harm(link);
 			wait_readable(link->proxy, link->proxy->stop[0], fault->delay_ms);
-		fault->delay_ms = 0;
-		if (!pass(server, link->client, &down, fault->cut_down, fault->corrupt_down))
+			fault->delay_ms = 0;
+		}
+		if (fault->cut_answer && up >= fault->cut_answer) {
+			count_harm(link);
+			break;
+		}
+		if (fault->corrupt_answer && up >= fault->corrupt_answer) {
+			bytes[n - 1] ^= 0x10;
+			fault->corrupt_answer = 0;
+			count_harm(link);
+		}
+		if (!pass_bytes(link, link->client, bytes, n, &down, fault->cut_down,
+				fault->corrupt_down))
 			break;
 	}
 }
@@ -185,11 +216,10 @@ static void *serve(void *context)
 	size_t len;
 	int server = reach(link, head, &len);
 
-	/* A head goes on as it is: a server has to take a whole URL too. */
-	if (server >= 0 && put(server, head, len))
-		relay(link, server, len);
-	if (server >= 0)
+	if (server >= 0) {
+		relay(link, server, head, len);
 		close(server);
+	}
 	shutdown(link->client, SHUT_RDWR);
 	close(link->client);
 	return NULL;
@@ -303,6 +333,11 @@ size_t proxy__count(struct proxy *proxy)
 size_t proxy__tunnels(struct proxy *proxy)
 {
 	return read_counter(proxy, &proxy->n_tunnels);
+}
+
+size_t proxy__harmed(struct proxy *proxy)
+{
+	return read_counter(proxy, &proxy->n_harmed);
 }
 
 void proxy__stop(struct proxy *proxy)

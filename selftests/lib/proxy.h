@@ -17,9 +17,11 @@
  * @cut_down:     likewise after so many bytes to the client
  * @corrupt_up:   invert a bit of the byte with this number, from 1, of those from the client
  * @corrupt_down: likewise of those to the client
+ * @cut_answer:   close before what comes from the other side once so many bytes went up
+ * @corrupt_answer: likewise invert a bit of its last byte
  * @delay_ms:     hold back what goes to the client for so long, once
  *
- * Neither CONNECT nor the answer to it counts.
+ * Neither CONNECT nor the answer to it counts as bytes.
  */
 struct fault {
 	int refuse;
@@ -27,6 +29,8 @@ struct fault {
 	size_t cut_down;
 	size_t corrupt_up;
 	size_t corrupt_down;
+	size_t cut_answer;
+	size_t corrupt_answer;
 	unsigned int delay_ms;
 };
 
@@ -47,8 +51,12 @@ struct proxy *proxy__start(const char *address, const char *target, const struct
 /** proxy__url - http://ADDRESS:PORT or unix:///PATH */
 const char *proxy__url(const struct proxy *proxy);
 
-/** proxy__count - connections so far; proxy__tunnels - those that asked for CONNECT */
+/**
+ * proxy__count - connections so far; proxy__tunnels - those that asked for CONNECT;
+ * proxy__harmed - those whose fault has taken place
+ */
 size_t proxy__count(struct proxy *proxy);
+size_t proxy__harmed(struct proxy *proxy);
 size_t proxy__tunnels(struct proxy *proxy);
 
 /** proxy__stop - close everything */
