@@ -410,6 +410,89 @@ TEST(waits_have_a_limit)
 	pb__free(&status);
 }
 
+/* --- several outputs -------------------------------------------------------------- */
+
+/* One export of three requests to two outputs: how many each of them took, and how long it was. */
+static void export(struct output *const outputs[2], int taken_by[2], __u64 *took)
+{
+	__u64 start = instant(CLOCK_MONOTONIC), deadline = start + 4 * SECOND;
+	struct pb request = {0};
+
+	taken_by[0] = taken_by[1] = 0;
+	for (int id = 0; id < 3; id++) {
+		make_request(&request, id);
+		for (int i = 0; i < 2; i++)
+			taken_by[i] +=
+				output__send(outputs[i], SIGNAL_METRICS, request.data, request.len,
+					     deadline, &stop, &report) == DELIVERED;
+	}
+	pb__free(&request);
+	*took = instant(CLOCK_MONOTONIC) - start;
+}
+
+TEST_TIMEOUT(a_dead_output_leaves_time_to_another, 60)
+{
+	static const struct reply dead[] = {{.hang = true}};
+	struct receiver *bad = receiver__start(dead, ARRAY_SIZE(dead));
+	struct receiver *good = receiver__start(taken, 1);
+	struct output *outputs[2];
+	size_t asked;
+	int taken_by[2];
+	__u64 took;
+
+	setenv("no_proxy", "*", 1);
+	setenv(P "TIMEOUT", "1000", 1);
+	outputs[0] = open_output("http/protobuf", receiver__url(bad));
+	outputs[1] = open_output("http/protobuf", receiver__url(good));
+	export(outputs, taken_by, &took);
+	EXPECT_EQ(taken_by[0], 0);
+	EXPECT_EQ(taken_by[1], 3);
+	/* Half of four seconds, and the attempt that was under way then. */
+	EXPECT_GE(took, 1 * SECOND);
+	EXPECT_LT(took, 4 * SECOND);
+	/* One attempt, which is made. */
+	asked = receiver__count(bad);
+	export(outputs, taken_by, &took);
+	EXPECT_EQ(taken_by[0], 0);
+	EXPECT_EQ(taken_by[1], 3);
+	EXPECT_EQ(receiver__count(bad), asked + 1);
+	EXPECT_LT(took, 3 * SECOND);
+	receiver__stop(bad);
+	/* Nobody is there: next to no time. */
+	export(outputs, taken_by, &took);
+	EXPECT_EQ(taken_by[1], 3);
+	EXPECT_LT(took, 2 * SECOND);
+	output__close(outputs[0]);
+	output__close(outputs[1]);
+	EXPECT_EQ(receiver__count(good), 9);
+	receiver__stop(good);
+}
+
+TEST(an_output_that_comes_back)
+{
+	static const struct reply again[] = {{.hang = true}, {.status = 200}};
+	struct receiver *receiver = receiver__start(again, 2);
+	struct receiver *good = receiver__start(taken, 1);
+	struct output *outputs[2];
+	int taken_by[2];
+	__u64 took;
+
+	setenv("no_proxy", "*", 1);
+	setenv(P "TIMEOUT", "2500", 1); /* more than its share of the time */
+	outputs[0] = open_output("http/protobuf", receiver__url(receiver));
+	outputs[1] = open_output("http/protobuf", receiver__url(good));
+	export(outputs, taken_by, &took);
+	EXPECT_EQ(taken_by[0], 0);
+	EXPECT_EQ(taken_by[1], 3);
+	export(outputs, taken_by, &took);
+	EXPECT_EQ(taken_by[0], 3);
+	EXPECT_EQ(taken_by[1], 3);
+	output__close(outputs[0]);
+	output__close(outputs[1]);
+	receiver__stop(receiver);
+	receiver__stop(good);
+}
+
 /* --- a way that is no good ------------------------------------------------------ */
 
 /*
