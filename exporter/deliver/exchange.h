@@ -44,6 +44,9 @@ struct body {
 	void *packed;
 };
 
+/** body__encoding - the name of a compression other than none in headers */
+const char *body__encoding(enum compression compression);
+
 /**
  * body__unpack - decompress an answer's message
  * @name: of the compression, as the answer has it
