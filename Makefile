@@ -38,7 +38,7 @@ LIBS := libbpf json-c libcurl zlib yaml-0.1
 # Of the loader only.
 LOADER_LIBS := libxdp
 # Of the exporter only; libiberty has no .pc file.
-EXPORTER_LIBS := libdw libelf liblzma nettle
+EXPORTER_LIBS := libdw libelf liblzma libzstd nettle
 CPPFLAGS += -D_GNU_SOURCE -Iheaders -Ilib -I$(G) \
 	-DOTELBPF_VERSION='"$(VERSION)"' -DOTELBPF_COMMIT='"$(COMMIT)"' -DOTELBPF_LIBDIR='"$(libdir)"' \
 	-DOTELBPF_CONFIG_DIR='"$(confdir)"' \

@@ -76,6 +76,8 @@ static int check_endpoint(const struct config_node *node, const void *arg, char 
 	(void)arg;
 	if (code)
 		return code;
+	if (!strncasecmp(value, "unix:/", 6))
+		return 0; /* of a unix socket, in which there may be anything */
 	if (!strncasecmp(value, "http://", 7))
 		scheme = 7;
 	else if (!strncasecmp(value, "https://", 8))
@@ -124,7 +126,7 @@ static int check_pairs(const struct config_node *node, const void *arg, char val
 }
 
 static const char *const protocols[] = {"http/protobuf", "http/json", "grpc", NULL};
-static const char *const compressions[] = {"none", "gzip", NULL};
+static const char *const compressions[] = {"none", "gzip", "zstd", NULL};
 static const char *const booleans[] = {"true", "false", NULL};
 static const char *const formats[] = {"json", "protobuf", NULL};
 static const char *const symbols[] = {"none", "names", "lines", NULL};

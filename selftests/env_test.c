@@ -63,7 +63,7 @@ TEST(defaults)
 	EXPECT_STREQ(endpoints[SIGNAL_PROFILES].url,
 		     "http://localhost:4318/v1development/profiles");
 	EXPECT_FALSE(metrics->json);
-	EXPECT_FALSE(metrics->gzip);
+	EXPECT_EQ(metrics->compression, COMPRESSION_NONE);
 	EXPECT_FALSE(metrics->grpc);
 	EXPECT_EQ(metrics->timeout_ms, 10000);
 	EXPECT_EQ(metrics->n_headers, 0);
@@ -89,6 +89,8 @@ TEST(endpoint_joining)
 		{"http://c?key=s#f", "http://c/v1/metrics?key=s", "http://c/v1/metrics"},
 		{"http://c/#f", "http://c/v1/metrics", NULL},
 		{"http://[::1]:4318", "http://[::1]:4318/v1/metrics", NULL},
+		{"https://[2001:db8::1]/a", "https://[2001:db8::1]/a/v1/metrics", NULL},
+		{"http://[fe80::1%25eth0]:4318", "http://[fe80::1%25eth0]:4318/v1/metrics", NULL},
 		{"https://u:p@c/x", "https://u:p@c/x/v1/metrics", "https://c/x/v1/metrics"},
 	};
 
@@ -116,8 +118,10 @@ TEST(endpoint_of_one_signal_is_verbatim)
 TEST(bad_endpoints_are_ignored)
 {
 	static const char *const bad[] = {
-		"collector:4318", "ftp://c",	"http://",	    "grpc://c:4317", "http:/c",
-		"http://c:99999", "http://c d", "http://u:secret@", "/v1/metrics",
+		"collector:4318", "ftp://c",	    "http://",	       "grpc://c:4317",
+		"http:/c",	  "http://c:99999", "http://c d",      "http://u:secret@",
+		"/v1/metrics",	  "http://[::1",    "http://::1:4318", "http://[::g]:1",
+		"https://",
 	};
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
@@ -214,12 +218,72 @@ TEST(grpc_endpoints)
 
 TEST(compression)
 {
-	ASSERT_EQ(READ(P "COMPRESSION", "gzip", P "LOGS_COMPRESSION", "none"), 0);
-	EXPECT_TRUE(endpoints[SIGNAL_METRICS].gzip);
-	EXPECT_FALSE(endpoints[SIGNAL_LOGS].gzip);
-	ASSERT_EQ(READ(P "COMPRESSION", "zstd"), 0);
-	EXPECT_FALSE(endpoints[SIGNAL_METRICS].gzip);
+	static const struct {
+		const char *value;
+		enum compression compression;
+		size_t warnings;
+	} table[] = {
+		{"none", COMPRESSION_NONE, 0},	  {"gzip", COMPRESSION_GZIP, 0},
+		{"GZip", COMPRESSION_GZIP, 0},	  {"zstd", COMPRESSION_ZSTD, 0},
+		{"snappy", COMPRESSION_NONE, 1},  {"gzip,zstd", COMPRESSION_NONE, 1},
+		{"deflate", COMPRESSION_NONE, 1}, {"true", COMPRESSION_NONE, 1},
+	};
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++) {
+		ASSERT_EQ(READ(P "COMPRESSION", table[i].value), 0);
+		EXPECT_EQ(endpoints[SIGNAL_METRICS].compression, table[i].compression);
+		EXPECT_EQ(lines(), table[i].warnings);
+	}
+	ASSERT_EQ(READ(P "COMPRESSION", "gzip", P "LOGS_COMPRESSION", "none",
+		       P "TRACES_COMPRESSION", "zstd"),
+		  0);
+	EXPECT_EQ(endpoints[SIGNAL_METRICS].compression, COMPRESSION_GZIP);
+	EXPECT_EQ(endpoints[SIGNAL_LOGS].compression, COMPRESSION_NONE);
+	EXPECT_EQ(endpoints[SIGNAL_TRACES].compression, COMPRESSION_ZSTD);
+	/* One that is bad for a signal leaves the one for all. */
+	ASSERT_EQ(READ(P "COMPRESSION", "gzip", P "LOGS_COMPRESSION", "lz4"), 0);
+	EXPECT_EQ(endpoints[SIGNAL_LOGS].compression, COMPRESSION_GZIP);
 	EXPECT_EQ(lines(), 1);
+}
+
+TEST(unix_sockets)
+{
+	static const struct {
+		const char *value;
+		const char *socket; /* NULL: it is ignored */
+	} table[] = {
+		{"unix:///run/otel.sock", "/run/otel.sock"},
+		{"unix:/run/otel.sock", "/run/otel.sock"},
+		{"UNIX:///a", "/a"},
+		{"unix:///with a space", "/with a space"},
+		{"unix:", NULL},
+		{"unix://", NULL},
+		{"unix:relative", NULL},
+		{"unix://host/path", NULL},
+		{"unix:///0123456789012345678901234567890123456789012345678901234567890123456789"
+		 "01234567890123456789012345678901234567",
+		 NULL},
+	};
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++) {
+		const struct otlp_endpoint *metrics = &endpoints[SIGNAL_METRICS];
+		char label[256];
+
+		ASSERT_EQ(READ(P "ENDPOINT", table[i].value), 0);
+		EXPECT_STREQ(metrics->socket, table[i].socket);
+		EXPECT_EQ(lines(), !table[i].socket);
+		snprintf(label, sizeof(label), "unix://%s", table[i].socket);
+		EXPECT_STREQ(metrics->label,
+			     table[i].socket ? label : "http://localhost:4318/v1/metrics");
+	}
+	ASSERT_EQ(READ(P "ENDPOINT", "http://c", P "TRACES_ENDPOINT", "unix:///t",
+		       P "LOGS_ENDPOINT", "unix:///l", P "LOGS_PROTOCOL", "grpc"),
+		  0);
+	EXPECT_STREQ(endpoints[SIGNAL_METRICS].socket, NULL);
+	EXPECT_STREQ(endpoints[SIGNAL_TRACES].url, "http://localhost/v1/traces");
+	EXPECT_STREQ(endpoints[SIGNAL_TRACES].socket, "/t");
+	EXPECT_STREQ(endpoints[SIGNAL_LOGS].url, "http://localhost" METHOD("logs.v1.LogsService"));
+	EXPECT_STREQ(endpoints[SIGNAL_LOGS].socket, "/l");
 }
 
 TEST(timeout)

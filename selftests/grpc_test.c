@@ -352,6 +352,17 @@ TEST(a_stream_that_is_reset_is_retried)
 	finish();
 }
 
+TEST(an_answer_without_its_status_is_retried)
+{
+	struct grpc_reply replies[] = {{.frame = "\0\0\0\0", .len = 5}, success};
+
+	START(replies);
+	EXPECT_EQ(send_within(SIGNAL_METRICS, 10000), DELIVERED);
+	EXPECT_EQ(report.attempts, 2);
+	EXPECT_EQ(grpc_server__count(server), 2);
+	finish();
+}
+
 TEST(an_answer_over_the_limit)
 {
 	struct grpc_reply replies[] = {{.flood = 5 << 20, .status = "0"}};

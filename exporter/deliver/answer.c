@@ -169,6 +169,16 @@ struct ruling answer__failed(const struct answer *answer, const struct otlp_endp
 	const char *why = *answer->error ? answer->error : curl_easy_strerror(answer->result);
 	const char *hint = "";
 
+	if (tls__explain(answer, endpoint, report))
+		return (struct ruling){.outcome = UNDELIVERED};
+	if (answer->proxy_status / 100 > 2) {
+		report__say(report, "the proxy says %ld%s: check http_proxy, https_proxy, no_proxy",
+			    answer->proxy_status,
+			    answer->proxy_status == 407 ? " (it wants a user and a password)" : "");
+		/* 5xx: it could not reach the receiver. Another status is about us. */
+		return (struct ruling){.outcome = UNDELIVERED,
+				       .retry = answer->proxy_status / 100 == 5};
+	}
 	switch (answer->result) {
 	case CURLE_OK:
 		report__say(report, "the connection was closed inside the answer's headers");
@@ -189,6 +199,7 @@ struct ruling answer__failed(const struct answer *answer, const struct otlp_endp
 			hint = " (is this an OTLP/gRPC receiver? 4317 is its port, 4318 "
 			       "OTLP/HTTP's)";
 		report__say(report, "%s%s", why, hint);
+		tls__guess(answer, endpoint, report);
 	}
 	return (struct ruling){.outcome = UNDELIVERED, .retry = !answer__is_local(answer)};
 }

@@ -5,16 +5,20 @@
 
 #include "exchange.h"
 
+#define WAIT_MAX (300 * SECOND) /* that a receiver can make us wait: it may be mistaken */
+
 /**
  * struct ruling - what to do after an answer
  * @outcome: what became of the request
  * @retry:   the same request may be sent again
- * @wait_ns: the receiver asked for this time without requests; 0: it did not
+ * @wait_ns: the receiver asked for this time without requests, WAIT_MAX at most; 0: it did not
+ * @encoding: it may be the body's compression that was refused
  */
 struct ruling {
 	enum delivery outcome;
 	bool retry;
 	__u64 wait_ns;
+	bool encoding;
 };
 
 /**
@@ -57,6 +61,18 @@ bool answer__broken(const struct answer *answer, struct delivery_report *report,
 /** answer__failed - the ruling on an exchange that failed before there was an answer */
 struct ruling answer__failed(const struct answer *answer, const struct otlp_endpoint *endpoint,
 			     struct delivery_report *report);
+
+/**
+ * tls__explain - say why there is no TLS between us
+ *
+ * Return: false when that is not what failed. Otherwise only people can change it.
+ */
+bool tls__explain(const struct answer *answer, const struct otlp_endpoint *endpoint,
+		  struct delivery_report *report);
+
+/** tls__guess - add what may be behind a connection that was reset, which TLS did not say */
+void tls__guess(const struct answer *answer, const struct otlp_endpoint *endpoint,
+		struct delivery_report *report);
 
 /** answer__is_local - nothing changes by waiting: what is wrong is here, not there */
 bool answer__is_local(const struct answer *answer);

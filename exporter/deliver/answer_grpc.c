@@ -185,21 +185,27 @@ static __u64 retry_info(const char *details)
 static void judge_success(const struct answer *answer, struct delivery_report *report)
 {
 	struct verdict verdict = {.garbage = true};
-	__be32 length;
+	const void *message = answer->data + PREFIX;
+	void *plain = NULL;
+	__be32 length = 0;
+	size_t len;
 
-	/* One message, which is not compressed, since we offered nothing. */
-	if (answer->len >= PREFIX && !answer->data[0]) {
+	/* One message. Servers compress it as we do our requests. */
+	if (answer->len >= PREFIX)
 		memcpy(&length, answer->data + 1, sizeof(length));
-		if (be32toh(length) == answer->len - PREFIX)
-			verdict.garbage = !verdict__read_pb(answer->data + PREFIX,
-							    answer->len - PREFIX, &verdict) ||
-					  verdict.rejected < 0;
+	len = be32toh(length);
+	if (answer->len >= PREFIX && len == answer->len - PREFIX && answer->data[0] <= 1) {
+		if (answer->data[0])
+			message = plain = body__unpack(answer->grpc_encoding, message, &len);
+		verdict.garbage = !message || !verdict__read_pb(message, len, &verdict) ||
+				  verdict.rejected < 0;
 	}
 	if (verdict.garbage) {
 		verdict.rejected = 0;
 		verdict.len = 0;
 	}
 	verdict__success(&verdict, answer->status, "OTLP/gRPC", report);
+	free(plain);
 }
 
 struct ruling answer__judge_grpc(const struct answer *answer, const struct otlp_endpoint *endpoint,
@@ -217,6 +223,12 @@ struct ruling answer__judge_grpc(const struct answer *answer, const struct otlp_
 	/* The trailers end the stream: what became of it after them does not matter. */
 	if (!*answer->grpc_status && (answer->result != CURLE_OK || !answer->headers_end))
 		return answer__failed(answer, endpoint, report);
+	/* A complete answer has a status: what came with the connection's end may be missing. */
+	if (!*answer->grpc_status && answer->status == 200 &&
+	    !strncasecmp(answer->type, "application/grpc", strlen("application/grpc"))) {
+		report__say(report, "the answer ended before its gRPC status");
+		return (struct ruling){.outcome = UNDELIVERED, .retry = true};
+	}
 	code = *answer->grpc_status ? code_of(answer->grpc_status) : code_of_status(answer->status);
 	if (code == OK) {
 		judge_success(answer, report);
@@ -230,6 +242,9 @@ struct ruling answer__judge_grpc(const struct answer *answer, const struct otlp_
 			    "HTTP status %ld and no gRPC status: is this an OTLP/gRPC receiver?",
 			    answer->status);
 	ruling.wait_ns = retry_info(answer->grpc_details);
+	if (ruling.wait_ns > WAIT_MAX)
+		ruling.wait_ns = WAIT_MAX;
+	ruling.encoding = code == UNIMPLEMENTED;
 	ruling.retry = codes[code].retry || (code == RESOURCE_EXHAUSTED && ruling.wait_ns);
 	if (!ruling.retry)
 		ruling.wait_ns = 0;

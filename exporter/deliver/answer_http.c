@@ -11,6 +11,7 @@
 #include "answer.h"
 #include "otlp/fields.h"
 #include "otlp/schema.h"
+#include "otlp/utf8.h"
 
 static void verdict__free(struct verdict *verdict)
 {
@@ -70,6 +71,17 @@ static bool has_type(const struct answer *answer, const char *type)
 	return !strncasecmp(answer->type, type, strlen(type));
 }
 
+/* Go's server says without a type that it wants TLS. */
+static bool is_text(const struct answer *answer)
+{
+	for (size_t i = 0, step; i < answer->len; i += step) {
+		step = utf8__sequence((const char *)answer->data + i, answer->len - i);
+		if (!step || (answer->data[i] < ' ' && !strchr("\t\r\n", answer->data[i])))
+			return false;
+	}
+	return true;
+}
+
 /* The encoding is the request's unless the response says another (a proxy's, say). */
 static void verdict__read(const struct answer *answer, bool json, enum signal_kind kind,
 			  bool success, struct verdict *verdict)
@@ -81,7 +93,8 @@ static void verdict__read(const struct answer *answer, bool json, enum signal_ki
 		json = true;
 	else if (has_type(answer, "application/x-protobuf"))
 		json = false;
-	else if (!success && has_type(answer, "text/plain")) {
+	else if (!success &&
+		 (has_type(answer, "text/plain") || (!*answer->type && !json && is_text(answer)))) {
 		verdict->text = (const char *)answer->data;
 		verdict->len = answer->len;
 		return;
@@ -178,8 +191,11 @@ struct ruling answer__judge_http(const struct answer *answer, const struct otlp_
 		verdict__success(&verdict, answer->status, "OTLP/HTTP", report);
 		return ruling;
 	}
-	/* A status that says no is an answer, even if the rest of it got lost. */
-	if (answer->status >= 300 && !answer__is_local(answer)) {
+	/*
+	 * A status that says no is an answer, even if the rest of it got lost. One that came from
+	 * a proxy, in place of a connection to the receiver, is none.
+	 */
+	if (answer->status >= 300 && answer->proxy_status / 100 <= 2 && !answer__is_local(answer)) {
 		verdict__read(answer, endpoint->json, kind, false, &verdict);
 		report__say(report, "%ld%s%s%.*s", answer->status, phrase(answer->status),
 			    verdict__text_len(&verdict) ? ": " : "", verdict__text_len(&verdict),
@@ -187,6 +203,10 @@ struct ruling answer__judge_http(const struct answer *answer, const struct otlp_
 		ruling.retry = is_retryable(answer->status);
 		ruling.outcome = ruling.retry ? UNDELIVERED : REFUSED;
 		ruling.wait_ns = retry_after(answer);
+		if (ruling.wait_ns > WAIT_MAX)
+			ruling.wait_ns = WAIT_MAX;
+		/* 415 is meant for that; the Collector says 400. */
+		ruling.encoding = answer->status == 415 || answer->status == 400;
 		return ruling;
 	}
 	return answer__failed(answer, endpoint, report);

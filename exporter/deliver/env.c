@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "fail.h"
@@ -68,18 +69,41 @@ static bool is_bare(const char *value)
 	       !strpbrk(value, "/@?# ");
 }
 
+/*
+ * gRPC's names of unix sockets, unix:///PATH and unix:/PATH, which serve for HTTP as well.
+ * Source: github.com/grpc/grpc, doc/naming.md.
+ *
+ * Return: the path, or NULL when it is something else.
+ */
+static const char *socket_path(const char *value)
+{
+	if (strncasecmp(value, "unix:", 5))
+		return NULL;
+	value += 5;
+	return !strncmp(value, "//", 2) ? value + 2 : value;
+}
+
 /* A bare one is good for gRPC only: endpoint__set() knows. */
 static bool valid_endpoint(const char *name, const char *value)
 {
 	CURLU *url __attribute__((cleanup(free_url))) = curl_url();
+	const char *path = socket_path(value);
 
+	if (path) {
+		if (*path == '/' && strlen(path) < sizeof(((struct sockaddr_un *)0)->sun_path))
+			return true;
+		warn("%s=%s is ignored: a unix socket is unix:///PATH, with at most %zu bytes of "
+		     "path",
+		     name, value, sizeof(((struct sockaddr_un *)0)->sun_path) - 1);
+		return false;
+	}
 	if (has_scheme(value) || is_bare(value))
 		if (url &&
 		    curl_url_set(url, CURLUPART_URL, value, CURLU_DEFAULT_SCHEME) == CURLUE_OK)
 			return true;
 	/* A password that stands in it must not get into a log. */
-	warn("%s=%s is ignored: it must be a URL, http://HOST:PORT or https://HOST:PORT", name,
-	     strchr(value, '@') ? "…" : value);
+	warn("%s=%s is ignored: it must be http://HOST:PORT, https://HOST:PORT or unix:///PATH",
+	     name, strchr(value, '@') ? "…" : value);
 	return false;
 }
 
@@ -100,11 +124,26 @@ static bool valid_insecure(const char *name, const char *value)
 	return false;
 }
 
+static const char *const compressions[] = {
+	[COMPRESSION_NONE] = "none",
+	[COMPRESSION_GZIP] = "gzip",
+	[COMPRESSION_ZSTD] = "zstd",
+};
+
+/* Return: -1 for no name of one. */
+static int compression_of(const char *value)
+{
+	for (size_t i = 0; i < sizeof(compressions) / sizeof(*compressions); i++)
+		if (!strcasecmp(value, compressions[i]))
+			return i;
+	return -1;
+}
+
 static bool valid_compression(const char *name, const char *value)
 {
-	if (!strcasecmp(value, "none") || !strcasecmp(value, "gzip"))
+	if (compression_of(value) >= 0)
 		return true;
-	warn("%s=%s is ignored: it must be none or gzip", name, value);
+	warn("%s=%s is ignored: it must be none, gzip or zstd", name, value);
 	return false;
 }
 
@@ -345,7 +384,7 @@ static const char *choose_endpoint(struct variable *own, struct variable *all, b
 	for (int i = 0; i < 2; i++) {
 		if (!both[i]->value)
 			continue;
-		if (grpc || has_scheme(both[i]->value))
+		if (grpc || has_scheme(both[i]->value) || socket_path(both[i]->value))
 			return both[i]->value;
 		if (!both[i]->warned)
 			warn("%s=%s is ignored: without http:// or https:// it is for grpc only",
@@ -383,7 +422,7 @@ static int endpoint__set(enum signal_kind kind, struct variable all[OPTIONS],
 			 struct variable own[OPTIONS], struct otlp_endpoint *endpoint)
 {
 	const struct variable *v[OPTIONS];
-	const char *chosen;
+	const char *chosen, *path;
 	bool tls;
 	int code;
 
@@ -392,18 +431,31 @@ static int endpoint__set(enum signal_kind kind, struct variable all[OPTIONS],
 
 	endpoint->grpc = is_grpc(v[PROTOCOL]);
 	chosen = choose_endpoint(&own[ENDPOINT], &all[ENDPOINT], endpoint->grpc);
-	if (endpoint->grpc)
+	path = chosen ? socket_path(chosen) : NULL;
+	if (path) {
+		/* The name that gRPC gives to the host at the other end; nobody resolves it. */
+		if (asprintf(&endpoint->url, "http://localhost/%s",
+			     endpoint->grpc ? signals[kind].method : signals[kind].path) < 0)
+			endpoint->url = NULL;
+		if (asprintf(&endpoint->label, "unix://%s", path) < 0)
+			endpoint->label = NULL;
+		endpoint->socket = strdup(path);
+		if (!endpoint->socket)
+			return fail(EXIT_INTERNAL, "no memory");
+	} else if (endpoint->grpc)
 		endpoint->url = grpc_url(chosen, v[INSECURE], signals[kind].method);
 	else if (chosen && chosen == own[ENDPOINT].value)
 		endpoint->url = strdup(chosen);
 	else
 		endpoint->url = join(chosen ?: DEFAULT_ENDPOINT, signals[kind].path);
-	endpoint->label = endpoint->url ? label_of(endpoint->url) : NULL;
-	if (!endpoint->label)
+	if (endpoint->url && !path)
+		endpoint->label = label_of(endpoint->url);
+	if (!endpoint->url || !endpoint->label)
 		return fail(EXIT_INTERNAL, "no memory");
 	endpoint->timeout_ms =
 		v[TIMEOUT]->value ? strtol(v[TIMEOUT]->value, NULL, 10) : DEFAULT_TIMEOUT_MS;
-	endpoint->gzip = v[COMPRESSION]->value && !strcasecmp(v[COMPRESSION]->value, "gzip");
+	if (v[COMPRESSION]->value)
+		endpoint->compression = compression_of(v[COMPRESSION]->value);
 	endpoint->json = v[PROTOCOL]->value && !strcasecmp(v[PROTOCOL]->value, "http/json");
 	if (v[HEADERS]->value)
 		read_headers(NULL, v[HEADERS]->value, &endpoint->headers, &endpoint->n_headers);
@@ -437,6 +489,7 @@ void otlp_endpoints__free(struct otlp_endpoint endpoints[SIGNAL_KINDS])
 
 		free(endpoint->url);
 		free(endpoint->label);
+		free(endpoint->socket);
 		free(endpoint->certificate);
 		free(endpoint->client_key);
 		free(endpoint->client_certificate);

@@ -21,13 +21,17 @@ struct otlp_header {
 	char *value;
 };
 
+/** enum compression - of request bodies */
+enum compression { COMPRESSION_NONE, COMPRESSION_GZIP, COMPRESSION_ZSTD };
+
 /**
  * struct otlp_endpoint - where and how one signal is sent
  * @url:                as it is given to the HTTP client
  * @label:              @url without user, password, query: for messages
+ * @socket:             path of a unix socket to connect to in place of @url's host, or NULL
  * @grpc:               OTLP/gRPC is asked for: @url ends with the method's path
  * @json:               OTLP/JSON is asked for, else protobuf
- * @gzip:               request bodies are compressed
+ * @compression:        of request bodies
  * @timeout_ms:         of one request; 0: no limit
  * @certificate:        file of CA certificates to trust, PEM, or NULL
  * @client_key:         file of our private key, PEM, or NULL
@@ -38,9 +42,10 @@ struct otlp_header {
 struct otlp_endpoint {
 	char *url;
 	char *label;
+	char *socket;
 	bool grpc;
 	bool json;
-	bool gzip;
+	enum compression compression;
 	long timeout_ms;
 	char *certificate;
 	char *client_key;
@@ -58,6 +63,9 @@ struct otlp_endpoint {
  * variables for that signal yet. X is ENDPOINT, PROTOCOL, HEADERS, COMPRESSION,
  * TIMEOUT, CERTIFICATE, CLIENT_KEY, CLIENT_CERTIFICATE or INSECURE (gRPC's endpoints
  * without a scheme).
+ *
+ * An ENDPOINT of unix:///PATH is a unix socket, without TLS; paths and methods are those of
+ * the protocol.
  *
  * An empty value is as good as none. A value that makes no sense gets a warning and
  * counts as not set. A certificate or key that cannot be read is an error instead

@@ -4,117 +4,18 @@
  */
 #include "exchange.h"
 
-#include <endian.h>
-#include <errno.h>
-#include <json-c/json.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
-#include <zlib.h>
-
-#include "otlp/json.h"
 
 #define GRACE (10 * SECOND) /* of an attempt without a time-out, when the stop flag comes */
-#define GRPC_PREFIX 5	    /* compressed or not, and the length as 32 bits, big endian */
 
 __u64 in_ns(__u64 seconds)
 {
 	return (seconds < LLONG_MAX / SECOND ? seconds : LLONG_MAX / SECOND - 1) * SECOND;
-}
-
-/* --- the request ---------------------------------------------------------------- */
-
-void body__free(struct body *body)
-{
-	json_object_put(body->json);
-	free(body->packed);
-}
-
-/* Into @to. Return: its bytes, 0 when there is no memory. */
-static size_t compress_body(const struct body *body, __u8 *to, size_t room)
-{
-	z_stream z = {0};
-	int err;
-
-	/* 16 makes it gzip rather than zlib. */
-	if (deflateInit2(&z, Z_BEST_SPEED, Z_DEFLATED, MAX_WBITS + 16, 8, Z_DEFAULT_STRATEGY) !=
-	    Z_OK)
-		return 0;
-	z.next_in = (Bytef *)body->data;
-	z.avail_in = body->len;
-	z.next_out = to;
-	z.avail_out = room;
-	err = deflate(&z, Z_FINISH);
-	deflateEnd(&z);
-	return err == Z_STREAM_END ? z.total_out : 0;
-}
-
-static bool pack_body(const struct otlp_endpoint *endpoint, struct body *body)
-{
-	size_t prefix = endpoint->grpc ? GRPC_PREFIX : 0, room = body->len, len = body->len;
-	__be32 length;
-	__u8 *packed;
-
-	if (!prefix && !endpoint->gzip)
-		return true;
-	/* deflateBound() without a stream: the same bound for gzip's header and trailer. */
-	if (endpoint->gzip)
-		room = compressBound(body->len) + 32;
-	packed = malloc(prefix + room);
-	if (!packed)
-		return false;
-	if (endpoint->gzip)
-		len = compress_body(body, packed + prefix, room);
-	else if (len)
-		memcpy(packed + prefix, body->data, len);
-	if (endpoint->gzip && !len) {
-		free(packed);
-		return false;
-	}
-	if (prefix) {
-		packed[0] = endpoint->gzip;
-		length = htobe32(len);
-		memcpy(packed + 1, &length, sizeof(length));
-	}
-	body->data = body->packed = packed;
-	body->len = prefix + len;
-	return true;
-}
-
-enum delivery body__make(const struct otlp_endpoint *endpoint, enum signal_kind kind,
-			 const void *request, size_t len, struct body *body,
-			 struct delivery_report *report)
-{
-	*body = (struct body){.data = request, .len = len};
-	if (endpoint->json && len <= REQUEST_MAX) {
-		body->json = otlp__to_json(kind, request, len);
-		if (!body->json && errno == EBADMSG) {
-			report__say(report, "not sent: the request is malformed");
-			return REFUSED;
-		}
-		body->data =
-			body->json
-				? json_object_to_json_string_length(
-					  body->json,
-					  JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE,
-					  &body->len)
-				: NULL;
-		if (!body->data)
-			goto no_memory;
-	}
-	if (body->len > REQUEST_MAX) {
-		report__say(report, "not sent: %zu bytes are more than the limit of %zu", body->len,
-			    REQUEST_MAX);
-		return REFUSED;
-	}
-	if (pack_body(endpoint, body))
-		return DELIVERED;
-no_memory:
-	report__say(report, "not sent: no memory");
-	return UNDELIVERED;
 }
 
 static bool add_header(struct channel *channel, const char *fmt, const char *name,
@@ -169,6 +70,7 @@ static size_t on_header(char *line, size_t size, size_t count, void *context)
 		WANTED("Content-Type", type),
 		WANTED("Retry-After", retry_after),
 		WANTED("Date", date),
+		WANTED("grpc-encoding", grpc_encoding),
 		WANTED("grpc-status", grpc_status),
 		WANTED("grpc-message", grpc_message),
 		WANTED("grpc-status-details-bin", grpc_details),
@@ -185,7 +87,8 @@ static size_t on_header(char *line, size_t size, size_t count, void *context)
 	if (len > 5 && !memcmp(line, "HTTP/", 5)) {
 		answer->headers_end = false;
 		answer->type[0] = answer->retry_after[0] = answer->date[0] = 0;
-		answer->grpc_status[0] = answer->grpc_message[0] = answer->grpc_details[0] = 0;
+		answer->grpc_encoding[0] = answer->grpc_status[0] = answer->grpc_message[0] =
+			answer->grpc_details[0] = 0;
 	} else if (len <= 2 && (line[0] == '\r' || line[0] == '\n')) {
 		answer->headers_end = true;
 	}
@@ -238,10 +141,10 @@ static bool add_headers(struct channel *channel, const struct otlp_endpoint *end
 		/* Large requests would wait a second for a "100 Continue" that few servers send. */
 		add_header(channel, "%s:%s", "Expect", "");
 
-	if (endpoint->gzip)
-		ok = ok &&
-		     add_header(channel, "%s: %s",
-				endpoint->grpc ? "grpc-encoding" : "Content-Encoding", "gzip");
+	if (channel->compression)
+		ok = ok && add_header(channel, "%s: %s",
+				      endpoint->grpc ? "grpc-encoding" : "Content-Encoding",
+				      body__encoding(channel->compression));
 	if (endpoint->grpc)
 		ok = ok && add_header(channel, "%s: %s", "TE", "trailers");
 	if (endpoint->grpc && endpoint->timeout_ms) {
@@ -274,15 +177,17 @@ static void speak_http2(CURL *curl, bool tls)
 		curl_easy_setopt(curl, CURLOPT_FORBID_REUSE, 1L);
 }
 
-bool channel__open(struct channel *channel, const struct otlp_endpoint *endpoint)
+bool channel__open(struct channel *channel, const struct otlp_endpoint *endpoint,
+		   enum compression compression)
 {
 	__u64 files = changed(endpoint->certificate) + 3 * changed(endpoint->client_key) +
 		      5 * changed(endpoint->client_certificate);
 	CURL *curl;
 
-	if (channel->curl && channel->files == files)
+	if (channel->curl && channel->files == files && channel->compression == compression)
 		return true;
 	channel__close(channel);
+	channel->compression = compression;
 	curl = add_headers(channel, endpoint) ? curl_easy_init() : NULL;
 	if (!curl) {
 		channel__close(channel);
@@ -301,6 +206,15 @@ bool channel__open(struct channel *channel, const struct otlp_endpoint *endpoint
 	curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
 	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
 	curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
+	if (endpoint->socket)
+		curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, endpoint->socket);
+	/*
+	 * A proxy of HTTP/1 cannot forward gRPC, but it can connect. What it says to that is no
+	 * answer of the receiver's.
+	 */
+	if (endpoint->grpc)
+		curl_easy_setopt(curl, CURLOPT_HTTPPROXYTUNNEL, 1L);
+	curl_easy_setopt(curl, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
 	if (endpoint->grpc)
 		speak_http2(curl, !strncasecmp(endpoint->url, "https:", 6));
 	/* A file that has been replaced counts from the next request on. */
@@ -339,6 +253,8 @@ void channel__post(struct channel *channel, const struct body *body, __u64 timeo
 	curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, answer->error);
 	answer->result = curl_easy_perform(curl);
 	curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &answer->status);
+	curl_easy_getinfo(curl, CURLINFO_HTTP_CONNECTCODE, &answer->proxy_status);
+	curl_easy_getinfo(curl, CURLINFO_SSL_VERIFYRESULT, &answer->verify);
 	curl_easy_getinfo(curl, CURLINFO_SIZE_UPLOAD_T, &answer->sent);
 	curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, NULL);
 	curl_easy_setopt(curl, CURLOPT_POSTFIELDS, NULL);

@@ -44,14 +44,27 @@ struct body {
 	void *packed;
 };
 
+/** body__encoding - the name of a compression other than none in headers */
+const char *body__encoding(enum compression compression);
+
+/**
+ * body__unpack - decompress an answer's message
+ * @name: of the compression, as the answer has it
+ * @len:  of @data, then of what is returned: RESPONSE_MAX at most
+ *
+ * Return: to be freed, or NULL when it is something else, damaged or too large.
+ */
+void *body__unpack(const char *name, const void *data, size_t *len);
+
 /**
  * body__make - encode, compress and frame a request as an endpoint has it
+ * @compression: not the endpoint's when the receiver did not understand that
  *
  * Return: DELIVERED when there is a body; else the outcome, with the report's message set.
  */
 enum delivery body__make(const struct otlp_endpoint *endpoint, enum signal_kind kind,
-			 const void *request, size_t len, struct body *body,
-			 struct delivery_report *report);
+			 enum compression compression, const void *request, size_t len,
+			 struct body *body, struct delivery_report *report);
 void body__free(struct body *body);
 
 /**
@@ -59,6 +72,8 @@ void body__free(struct body *body);
  * @data:         body
  * @len:          its bytes
  * @status:       of HTTP
+ * @proxy_status: of a proxy's answer to CONNECT; 0: there was none
+ * @verify:       the TLS library's number for what is wrong with the receiver's certificate
  * @result:       what curl says of the exchange
  * @headers_end:  their empty line has come: curl does not insist on it
  * @too_large:    it was over a limit and is incomplete
@@ -76,11 +91,14 @@ struct answer {
 	bool too_large;
 	bool no_memory;
 	long status;
+	long proxy_status;
+	long verify;
 	curl_off_t sent;
 	CURLcode result;
 	char type[64];
 	char retry_after[64];
 	char date[64];
+	char grpc_encoding[16];
 	char grpc_status[16];
 	char grpc_message[1024];
 	char grpc_details[4096];
@@ -95,6 +113,7 @@ struct answer {
  * @curl:       made by the first request, kept for its connection
  * @headers:    for @curl
  * @files:      when its certificates and key were last changed
+ * @compression: what it was opened with
  * @not_before: CLOCK_MONOTONIC: the receiver asked for no request before (Retry-After,
  *              RetryInfo). It holds for later requests too, not only for retries of the same
  */
@@ -102,17 +121,20 @@ struct channel {
 	CURL *curl;
 	struct curl_slist *headers;
 	__u64 files;
+	enum compression compression;
 	__u64 not_before;
 };
 
 /**
  * channel__open - make a channel ready for a request
  *
- * A channel whose certificates or key have been replaced since it was opened is opened again.
+ * A channel whose certificates or key have been replaced since it was opened is opened again;
+ * so is one with another compression.
  *
  * Return: false when there is no memory.
  */
-bool channel__open(struct channel *channel, const struct otlp_endpoint *endpoint);
+bool channel__open(struct channel *channel, const struct otlp_endpoint *endpoint,
+		   enum compression compression);
 
 /**
  * channel__post - one exchange

@@ -21,6 +21,7 @@ struct http {
 	struct output output;
 	struct otlp_endpoint endpoints[SIGNAL_KINDS];
 	struct channel channels[SIGNAL_KINDS];
+	enum compression compressions[SIGNAL_KINDS]; /* what receivers understand */
 };
 
 /* Return: false when the stop flag ended the wait. */
@@ -51,21 +52,22 @@ static __u64 backoff(unsigned int retry)
 	return BACKOFF_MIN + random % (ceiling - BACKOFF_MIN);
 }
 
-static enum delivery http__send(struct output *output, enum signal_kind kind, const void *request,
-				size_t len, __u64 deadline_ns, const volatile bool *stop,
-				struct delivery_report *report)
+/* One way of sending a request, with its retries. @refused: it may be for its compression. */
+static enum delivery http__try(struct http *http, enum signal_kind kind,
+			       enum compression compression, const void *request, size_t len,
+			       __u64 deadline_ns, const volatile bool *stop,
+			       struct delivery_report *report, bool *refused)
 {
-	struct http *http = (struct http *)output;
 	const struct otlp_endpoint *endpoint = &http->endpoints[kind];
 	struct channel *channel = &http->channels[kind];
 	struct body body __attribute__((cleanup(body__free))) = {0};
 	enum delivery outcome;
 	__u64 resume = 0; /* of the next attempt */
 
-	outcome = body__make(endpoint, kind, request, len, &body, report);
+	outcome = body__make(endpoint, kind, compression, request, len, &body, report);
 	if (outcome != DELIVERED)
 		return outcome;
-	if (!channel__open(channel, endpoint)) {
+	if (!channel__open(channel, endpoint, compression)) {
 		report__say(report, "not sent: no memory");
 		return UNDELIVERED;
 	}
@@ -110,10 +112,39 @@ static enum delivery http__send(struct output *output, enum signal_kind kind, co
 		here = instant(CLOCK_MONOTONIC);
 		if (ruling.wait_ns)
 			channel->not_before = here + ruling.wait_ns;
-		if (!ruling.retry)
+		if (!ruling.retry) {
+			*refused = ruling.encoding;
 			return ruling.outcome;
+		}
 		resume = ruling.wait_ns ? 0 : here + backoff(report->attempts - 1);
 	}
+}
+
+/*
+ * A receiver has to take gzip, and may take zstd. One that refuses a request in zstd gets the same
+ * in gzip; if it takes that, gzip it is from then on.
+ */
+static enum delivery http__send(struct output *output, enum signal_kind kind, const void *request,
+				size_t len, __u64 deadline_ns, const volatile bool *stop,
+				struct delivery_report *report)
+{
+	struct http *http = (struct http *)output;
+	enum compression *compression = &http->compressions[kind];
+	enum delivery outcome;
+	bool refused = false;
+
+	outcome = http__try(http, kind, *compression, request, len, deadline_ns, stop, report,
+			    &refused);
+	if (!refused || *compression != COMPRESSION_ZSTD)
+		return outcome;
+	outcome = http__try(http, kind, COMPRESSION_GZIP, request, len, deadline_ns, stop, report,
+			    &refused);
+	if (outcome == DELIVERED) {
+		*compression = COMPRESSION_GZIP;
+		if (!*report->message)
+			report__say(report, "zstd is refused: gzip is used from now on");
+	}
+	return outcome;
 }
 
 static size_t http__limit(const struct output *output)
@@ -169,6 +200,8 @@ struct output *http__open(const char *path, enum format format, int *code)
 		http__close(&http->output);
 		return NULL;
 	}
+	for (int kind = 0; kind < SIGNAL_KINDS; kind++)
+		http->compressions[kind] = http->endpoints[kind].compression;
 	for (int kind = 0; format != FORMAT_DEFAULT && kind < SIGNAL_KINDS; kind++) {
 		if (http->endpoints[kind].grpc && format == FORMAT_JSON) {
 			*code = fail(EXIT_USAGE, "OTLP/gRPC is protobuf: --format json goes with "

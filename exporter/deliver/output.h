@@ -59,11 +59,16 @@ struct output *output__open(const char *spec, const char *format, int *code);
  * @kind:        which signal
  * @request:     Export*ServiceRequest in protobuf
  * @len:         its bytes
- * @deadline_ns: CLOCK_MONOTONIC instant after which no further attempt begins
+ * @deadline_ns: CLOCK_MONOTONIC instant after which no further attempt begins; the same for all
+ *               requests of one export
  * @stop:        becomes true (from a signal handler) when the process should end:
  *               an attempt under way may finish within its time-out, waiting for a
  *               retry ends at once
  * @report:      filled in
+ *
+ * While several outputs are open each has its share of the time up to the deadline, so that one
+ * that does not answer leaves time to the others; what it could not take it is not sent again in
+ * the same export, and from then on, until it takes something, it gets one attempt for each export.
  */
 enum delivery output__send(struct output *output, enum signal_kind kind, const void *request,
 			   size_t len, __u64 deadline_ns, const volatile bool *stop,

@@ -41,7 +41,8 @@ enum { HTTP, GRPC, PROTOCOLS };
  */
 struct collector {
 	bool profiles;
-	pid_t pid; /* 0: not running */
+	const char *tls; /* directory of certificates, or NULL */
+	pid_t pid;	 /* 0: not running */
 	int output;
 	int log;
 	off_t log_start; /* of the present run */
@@ -92,7 +93,8 @@ static int collector__reserve_ports(struct collector *c)
 		    bind(c->reserved[i], (struct sockaddr *)a, len) ||
 		    getsockname(c->reserved[i], (struct sockaddr *)a, &len))
 			return -errno;
-		snprintf(c->url[i], sizeof(c->url[i]), "http://127.0.0.1:%u", ntohs(a->sin_port));
+		snprintf(c->url[i], sizeof(c->url[i]), "http%s://127.0.0.1:%u", c->tls ? "s" : "",
+			 ntohs(a->sin_port));
 	}
 	return 0;
 }
@@ -114,8 +116,8 @@ static void collector__print_log(struct collector *c)
 static void __attribute__((noreturn)) collector__exec(const struct collector *c, pid_t parent)
 {
 	const char *dir = getenv("OTELBPF_SELFTESTS_DIR") ?: SELFTESTS_DIR;
-	char *program = getenv("OTELCOL"), *config, *profiles, *file;
-	char *args[8], **arg = args;
+	char *program = getenv("OTELCOL"), *config, *profiles, *tls, *file;
+	char *args[10], **arg = args;
 	sigset_t none;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -129,10 +131,11 @@ static void __attribute__((noreturn)) collector__exec(const struct collector *c,
 		_exit(127);
 	if (asprintf(&file, "/proc/self/fd/%d", c->output) < 0 ||
 	    asprintf(&config, "%s/collector/config.yaml", dir) < 0 ||
-	    asprintf(&profiles, "%s/collector/config-profiles.yaml", dir) < 0)
+	    asprintf(&profiles, "%s/collector/config-profiles.yaml", dir) < 0 ||
+	    asprintf(&tls, "%s/collector/config-tls.yaml", dir) < 0)
 		_exit(127);
-	setenv("OTELCOL_HTTP", c->url[HTTP] + strlen("http://"), 1);
-	setenv("OTELCOL_GRPC", c->url[GRPC] + strlen("http://"), 1);
+	setenv("OTELCOL_HTTP", strchr(c->url[HTTP], '/') + 2, 1);
+	setenv("OTELCOL_GRPC", strchr(c->url[GRPC], '/') + 2, 1);
 	setenv("OTELCOL_FILE", file, 1);
 	*arg++ = program;
 	*arg++ = "--config";
@@ -141,6 +144,12 @@ static void __attribute__((noreturn)) collector__exec(const struct collector *c,
 		*arg++ = "--config";
 		*arg++ = profiles;
 		*arg++ = "--feature-gates=service.profilesSupport";
+	}
+	if (c->tls) {
+		setenv("OTELCOL_TLS", c->tls, 1);
+		setenv("OTELCOL_CLIENT_CA", "", 0); /* a test may have set it */
+		*arg++ = "--config";
+		*arg++ = tls;
 	}
 	*arg = NULL;
 	execv(program, args);
@@ -219,7 +228,7 @@ static int collector__run(struct collector *c)
 	return 0;
 }
 
-static struct collector *collector__new(bool profiles)
+static struct collector *collector__new(bool profiles, const char *tls)
 {
 	const char *program = getenv("OTELCOL");
 	struct collector *c;
@@ -233,6 +242,7 @@ static struct collector *collector__new(bool profiles)
 	if (!c)
 		return NULL;
 	c->profiles = profiles;
+	c->tls = tls;
 	c->reserved[HTTP] = c->reserved[GRPC] = -1;
 	c->output = memfd_create("otelcol.jsonl", MFD_CLOEXEC);
 	c->log = memfd_create("otelcol.log", MFD_CLOEXEC);
@@ -251,12 +261,17 @@ static struct collector *collector__new(bool profiles)
 
 struct collector *collector__start(void)
 {
-	return collector__new(false);
+	return collector__new(false, NULL);
 }
 
 struct collector *collector__start_profiles(void)
 {
-	return collector__new(true);
+	return collector__new(true, NULL);
+}
+
+struct collector *collector__start_tls(const char *directory)
+{
+	return collector__new(false, directory);
 }
 
 const char *collector__http_url(const struct collector *c)

@@ -45,10 +45,21 @@ struct collector *collector__start(void);
 struct collector *collector__start_profiles(void);
 
 /**
+ * collector__start_tls() - as collector__start(), with TLS
+ * @directory: with certificates__make()'s files; in-use.pem and in-use.key are the Collector's own.
+ *	$OTELCOL_CLIENT_CA, if it is set when the Collector starts or restarts, is a file of
+ *	authorities, by one of which clients have to be certified
+ *
+ * Return: as collector__start().
+ */
+struct collector *collector__start_tls(const char *directory);
+
+/**
  * collector__http_url() - base URL for OTLP/HTTP, as OTEL_EXPORTER_OTLP_ENDPOINT takes it
  * @c: the Collector
  *
- * Return: "http://127.0.0.1:PORT", without a path. The port stays the same after a restart.
+ * Return: "http://127.0.0.1:PORT" (https:// with TLS), without a path. The port stays the same
+ * after a restart.
  */
 const char *collector__http_url(const struct collector *c);
 

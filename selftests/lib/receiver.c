@@ -108,7 +108,7 @@ static bool read_line(struct connection *connection, char *line, size_t room)
 
 static bool read_request(struct connection *connection, struct request *request)
 {
-	const char *length;
+	const char *length, *encoding;
 	char line[1024];
 
 	memset(request, 0, sizeof(*request));
@@ -134,7 +134,8 @@ static bool read_request(struct connection *connection, struct request *request)
 	}
 	request->arrived = monotonic();
 	request->connection = connection->number;
-	request->gzip = request__header(request, "Content-Encoding");
+	encoding = request__header(request, "Content-Encoding");
+	request->gzip = encoding && !strcmp(encoding, "gzip");
 	if (request->gzip)
 		inflate_body(request);
 	return request->body;
