@@ -25,6 +25,7 @@
 #include "tables.h"
 #include "deliver/output.h"
 #include "duration.h"
+#include "events.h"
 #include "fail.h"
 #include "format/table.h"
 #include "otlp/metrics.h"
@@ -70,6 +71,7 @@ struct exporter {
 	struct symbols *symbols;
 	struct profiles *profiles;
 	struct profile_set *set;
+	struct events *events;
 	enum signal_kind kind; /* of what is delivered now */
 	__u64 last_ns, deadline_ns;
 	int lock_fd;
@@ -451,8 +453,9 @@ static bool deliver_to(struct exporter *exporter, int i, const struct pb *reques
 	warn("%s: not delivered%s: %s%s", name,
 	     result == UNDELIVERED || exporter->kind == SIGNAL_METRICS
 		     ? " (the kernel's maps keep it)"
-	     : exporter->lock_fd >= 0 ? " (these samples are given up)"
-				      : "",
+	     : exporter->lock_fd < 0		 ? ""
+	     : exporter->kind == SIGNAL_PROFILES ? " (these samples are given up)"
+						 : " (these events are given up)",
 	     report.message,
 	     result == REFUSED && exporter->kind == SIGNAL_PROFILES && !*failing
 		     ? "; a Collector takes profiles with --feature-gates="
@@ -497,6 +500,19 @@ static int deliver_deltas(const struct pb *request, size_t points, void *ctx)
 	count_request(to->exporter, request, points);
 	stats__converted(to->exporter->counts, SIGNAL_METRICS, points);
 	return !deliver_to(to->exporter, to->output, request, points);
+}
+
+/* What a receiver refuses for good must not be sent again: it is given up, and said. */
+static int deliver_events(const struct pb *request, enum signal_kind kind, size_t items, void *ctx)
+{
+	struct exporter *exporter = ctx;
+	int err;
+
+	exporter->kind = kind;
+	exporter->again = false;
+	err = deliver(request, items, ctx);
+	exporter->kind = SIGNAL_METRICS;
+	return err ? err : !exporter->again;
 }
 
 static int deliver_profiles(const struct pb *request, int profiles, void *ctx)
@@ -566,6 +582,18 @@ static int export_profiles(struct exporter *exporter, bool owner, int *maps)
 	}
 	*maps += found;
 	return code;
+}
+
+/* Return: an exit code. */
+static int export_events(struct exporter *exporter, bool owner, int *maps)
+{
+	int n = events__export(exporter->events, exporter->resources, request_limit(exporter),
+			       owner, deliver_events, exporter);
+
+	if (n < 0)
+		return fail(EXIT_INTERNAL, "cannot export events: %s", strerror(-n));
+	*maps += n;
+	return EXIT_OK;
 }
 
 static int write_view(const struct settings *settings, const struct pb *out)
@@ -704,7 +732,9 @@ static int export_once(struct exporter *exporter, bool owner)
 	if (evicted && keeps_state(exporter))
 		write_state(exporter);
 	if (!exporter->view) {
-		err = export_profiles(exporter, owner, &maps);
+		err = export_events(exporter, owner, &maps);
+		if (!err)
+			err = export_profiles(exporter, owner, &maps);
 		if (err)
 			return err;
 	}
@@ -850,8 +880,11 @@ static int start(struct exporter *exporter)
 			symbols__new(&(struct symbols_options){.want_lines = settings->want_lines});
 	exporter->profiles = profiles__new(settings->pin_dir, exporter->symbols);
 	exporter->set = profile_set__new();
+	if (exporter->profiles)
+		exporter->events =
+			events__new(settings->pin_dir, profiles__processes(exporter->profiles));
 	if (!exporter->tables || !exporter->overhead || !exporter->resources ||
-	    !exporter->metrics || !exporter->profiles || !exporter->set ||
+	    !exporter->metrics || !exporter->profiles || !exporter->set || !exporter->events ||
 	    (!settings->no_symbols && !exporter->symbols) || (settings->table && !exporter->view))
 		return fail(EXIT_INTERNAL, "no memory");
 	tables__overhead(exporter->tables, exporter->overhead);
@@ -904,6 +937,7 @@ int main(int argc, char **argv)
 	stats__free(exporter.counts);
 	table_view__free(exporter.view);
 	profile_set__free(exporter.set);
+	events__free(exporter.events);
 	profiles__free(exporter.profiles);
 	symbols__free(exporter.symbols);
 	metrics__free(exporter.metrics);

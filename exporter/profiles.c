@@ -304,6 +304,11 @@ int profiles__read(struct profiles *profiles, struct resources *resources, struc
 	return n < 0 ? n : err == -ENOMEM ? err : count;
 }
 
+struct process_resources *profiles__processes(struct profiles *profiles)
+{
+	return profiles->processes;
+}
+
 bool profiles__left_open(const struct profiles *profiles)
 {
 	return profiles->left_open;

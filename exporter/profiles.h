@@ -34,6 +34,11 @@ void profiles__free(struct profiles *profiles);
 int profiles__read(struct profiles *profiles, struct resources *resources, struct profile_set *set,
 		   bool owner, __u64 now_ns);
 
+struct process_resources;
+
+/** profiles__processes - what processes say of themselves, to be shared with other signals */
+struct process_resources *profiles__processes(struct profiles *profiles);
+
 /**
  * profiles__left_open - whether the last profiles__read() took an older window
  *

@@ -43,6 +43,7 @@ struct call {
 	__u32 epoch;
 	__u32 n_stopped;
 	__u32 pad;
+	struct otel_trace trace; /* the thread's when it entered; with events only */
 	struct stopped stopped[STOPPED_MAX];
 };
 
@@ -179,7 +180,7 @@ static __always_inline void on_signal(struct k_sigaction *ka)
 	}
 	call->n_stopped--;
 	if (call->epoch == otel_filter.epoch)
-		record(stopped->nr, bpf_ktime_get_ns() - stopped->start, -EINTR);
+		record(&call->trace, stopped->nr, bpf_ktime_get_ns() - stopped->start, -EINTR);
 }
 
 #endif

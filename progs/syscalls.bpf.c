@@ -7,6 +7,9 @@
  *   signal_deliver  an interrupted call that will not be restarted ends as EINTR
  *   process_exit    a call that never returned (exit_group, killed) is counted as such
  *
+ * With events on, a call that took long is a span besides, below the span that its thread
+ * worked for when it began.
+ *
  * Both system call tracepoints run in the calling task, never in an interrupt, and
  * OTEL_PROG() sees to it that no other task comes in between: a program is never
  * interrupted by another instance of itself on its CPU, so per-CPU values need no
@@ -15,13 +18,21 @@
  */
 #include "vmlinux.h"
 
+#include <otelbpf/event.bpf.h>
 #include <otelbpf/otel.bpf.h>
 
 #include "syscall_abi.h"
+#include "syscall_waits.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
 const volatile __u32 per_cgroup OTEL_OPTION("0..1", "", "Keep one series for each cgroup") = 1;
+
+const volatile __u32 events OTEL_OPTION("0..1", "", "Make a span of each slow system call") = 0;
+const volatile __u32 slow_us OTEL_OPTION("0..3600000000", "us",
+					 "A system call that takes so long is slow") = 100000;
+const volatile __u32 slow_waits
+	OTEL_OPTION("0..1", "", "Of calls that wait by nature, as poll and nanosleep, too") = 0;
 
 /* 2 x 1024 numbers: native calls, then those of 32-bit callers. */
 __u64 syscall_set[SYSCALL_SET_WORDS] SEC(".data.filter") OTEL_FILTER_SET(syscall);
@@ -33,6 +44,7 @@ OTEL_LOSSES(
 	OTEL_LOSS(exit_unseen)	  /* another call began before its end was seen */
 	OTEL_LOSS(nested_restart) /* interrupted calls, more than STOPPED_MAX deep */
 	OTEL_LOSS(out_of_range)	  /* longer than 2^20 s */
+	OTEL_EVENT_LOSSES
 );
 /* clang-format on */
 
@@ -97,6 +109,18 @@ struct {
 	__type(value, struct totals);
 } totals SEC(".maps") OTEL_METRICS;
 
+struct slow_call {
+	struct otel_event event OTEL_EVENT;
+	__u32 nr OTEL_ATTR("syscall.name", syscall) OTEL_NAME;
+	__u32 error OTEL_ATTR("error.type", errno) OTEL_UNSET OTEL_ERROR;
+	__u32 result OTEL_ATTR("syscall.result", number) OTEL_UNSET;
+	__u32 pad;
+};
+_Static_assert(sizeof(struct slow_call) == 112, "slow_call has a hole");
+
+/* Written at the exit of a slow call. Read by the exporter, when it has sent it. */
+OTEL_EVENTS(slow_calls, slow_call, 256 * 1024, OTEL_SPAN("syscall", internal));
+
 /* A bit for each call that has been seen. */
 static __u64 seen[SYSCALL_SET_WORDS];
 
@@ -114,7 +138,26 @@ static __noinline void first_of_series(struct totals *sums, __u64 cgroup, __u32 
 		sums->distinct++;
 }
 
-static __always_inline void record(__u32 nr, __u64 ns, __s64 ret)
+static __noinline int slow_call(const struct otel_trace *trace, __u32 nr, __u64 ns, __s64 ret)
+{
+	struct slow_call *slow;
+
+	if (!slow_waits && syscall__waits(nr))
+		return 0;
+	slow = otel_event__begin(slow_calls, slow_call, trace, ns);
+	if (!slow)
+		return 0;
+	slow->nr = nr;
+	slow->error = ret < 0 && ret >= -MAX_ERRNO ? -ret : 0;
+	/* Bytes or a count; what is larger may be an address, which is nobody's business. */
+	slow->result = ret > 0 && ret <= SYSCALL_RESULT_MAX ? ret : 0;
+	slow->pad = 0;
+	otel_cgroup__remember(slow->event.cgroup, otel_cgroup__of(bpf_get_current_task_btf()));
+	otel_event__end(slow);
+	return 0;
+}
+
+static __always_inline void record(const struct otel_trace *trace, __u32 nr, __u64 ns, __s64 ret)
 {
 	struct call_key key = {.nr = nr};
 	struct call_value *value;
@@ -143,6 +186,8 @@ static __always_inline void record(__u32 nr, __u64 ns, __s64 ret)
 			count->count++;
 		sums->failed++;
 	}
+	if (events && ns >= slow_us * 1000ULL)
+		slow_call(trace, nr, ns, ret);
 }
 
 #define count_total(member, n)                                                 \
@@ -204,6 +249,9 @@ int OTEL_PROG(sys_enter, struct pt_regs *regs, long id)
 		call->start = 0;
 		call->n_stopped = 0;
 	}
+	/* The handlers of an interrupted call had others in between. */
+	if (events)
+		otel_trace__current(&call->trace);
 	if (call->n_stopped && call__resume(call, nr, PT_REGS_SP(regs)))
 		return 0;
 	if (call->start)
@@ -241,7 +289,7 @@ int OTEL_PROG(sys_exit, struct pt_regs *regs, long ret)
 	}
 	call->start = 0;
 	/* The clock may be a few ns behind another CPU's. */
-	record(call->nr, now > start ? now - start : 0, ret);
+	record(&call->trace, call->nr, now > start ? now - start : 0, ret);
 	return 0;
 }
 

@@ -4,7 +4,7 @@
 #include "fields.h"
 #include "utf8.h"
 
-static void put_utf8(struct pb *pb, __u32 field, const char *text, size_t len)
+void attr__text(struct pb *pb, __u32 field, const char *text, size_t len)
 {
 	size_t start, step;
 	__u8 *at;
@@ -37,7 +37,7 @@ void attr__string(struct pb *pb, __u32 field, const char *key, const char *text,
 {
 	size_t value, attr = open_value(pb, field, key, &value);
 
-	put_utf8(pb, ANY_VALUE_STRING, text, len);
+	attr__text(pb, ANY_VALUE_STRING, text, len);
 	pb__close(pb, value);
 	pb__close(pb, attr);
 }
@@ -71,7 +71,7 @@ void attr__decoded(struct pb *pb, __u32 field, const struct pb *key, const struc
 	any = pb__open(pb, KEY_VALUE_VALUE);
 	switch (value->kind) {
 	case DECODED_STRING:
-		put_utf8(pb, ANY_VALUE_STRING, value->text, value->len);
+		attr__text(pb, ANY_VALUE_STRING, value->text, value->len);
 		break;
 	case DECODED_NUMBER:
 		pb__varint(pb, ANY_VALUE_INT, value->number);

@@ -6,6 +6,9 @@
 #include "decoder.h"
 #include "pb.h"
 
+/** attr__text - append a string field; what is no UTF-8 becomes '?' as in attr__string() */
+void attr__text(struct pb *pb, __u32 field, const char *text, size_t len);
+
 /**
  * attr__string - append a KeyValue with a string
  * @pb:    buffer of the message that has the attributes

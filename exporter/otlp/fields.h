@@ -253,6 +253,9 @@ enum span_link_field {
 /** enum span_status_field - Status */
 enum span_status_field { SPAN_STATUS_MESSAGE = 2, SPAN_STATUS_CODE = 3 };
 
+/** enum span_status_code - Status.code */
+enum span_status_code { STATUS_ERROR = 2 };
+
 /* --- opentelemetry/proto/logs/v1/logs.proto ------------------------------------ */
 
 /** enum log_record_field - LogRecord */

@@ -214,6 +214,32 @@
 #define OTEL_TRACE OTEL_TAG("trace")
 
 /**
+ * OTEL_SPAN - make the records of a ring spans; see OTEL_EVENTS() (event.bpf.h)
+ * @name: name of the span, or what stands before the member tagged OTEL_NAME
+ * @kind: internal, server, client, producer or consumer, a bare word
+ *
+ * Members of the record are attributes by OTEL_ATTR() and OTEL_UNSET.
+ */
+#define OTEL_SPAN(name, kind) OTEL_TAG("span|" name "|" #kind)
+
+/**
+ * OTEL_LOG - make the records of a ring log records
+ * @name:     EventName: what kind of event it is
+ * @severity: OTLP's SeverityNumber, 1 to 24: 9 is INFO, 13 WARN, 17 ERROR
+ * @body:     one sentence
+ */
+#define OTEL_LOG(name, severity, body) OTEL_TAG("log|" name "|" #severity "|" body)
+
+/** OTEL_EVENT - the first member of a record, a struct otel_event */
+#define OTEL_EVENT OTEL_TAG("event")
+
+/** OTEL_NAME - beside OTEL_ATTR(): the value is the last word of the span's name */
+#define OTEL_NAME OTEL_TAG("name")
+
+/** OTEL_ERROR - beside OTEL_ATTR(): where it is not zero the span has failed */
+#define OTEL_ERROR OTEL_TAG("error")
+
+/**
  * OTEL_SHARED - mark a map as one that other tools use, too
  * @name: its name at the root of bpffs, a string literal
  *

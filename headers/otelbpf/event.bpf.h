@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Events: what matters one by one leaves the kernel through a ring buffer, as a span or a
+ * log record.
+ *
+ *	struct slow_call {
+ *		struct otel_event event OTEL_EVENT;
+ *		__u32 nr OTEL_ATTR("syscall.name", syscall) OTEL_NAME;
+ *		__u32 error OTEL_ATTR("error.type", errno) OTEL_UNSET OTEL_ERROR;
+ *	};
+ *	OTEL_EVENTS(slow_calls, slow_call, 256 * 1024, OTEL_SPAN("syscall", internal));
+ *
+ *	event = otel_event__begin(slow_calls, slow_call, &trace, ns);
+ *	if (event) {
+ *		event->nr = nr;
+ *		event->error = error;
+ *		otel_event__end(event);
+ *	}
+ *
+ * The exporter moves the ring's consumer position on when its receiver has acknowledged what
+ * lies before it. So everything that must be the same when it is sent again is in the record:
+ * the ids above all.
+ */
+#ifndef OTELBPF_EVENT_BPF_H
+#define OTELBPF_EVENT_BPF_H
+
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+
+#include "profile.h"
+#include "table.bpf.h"
+#include "tags.h"
+#include "trace.bpf.h"
+
+#define OTEL_EVENT_SECOND 1000000000ULL
+#define OTEL_EVENT_TRIES 4
+
+const volatile __u32 events_per_second
+	OTEL_OPTION("0..1000000", "{event}/s",
+		    "Most events a second, over all CPUs; 0: as many as there are") = 30;
+
+/**
+ * struct otel_event - what every event has; the first member of its record
+ * @end_ns:      when it was over, or happened; CLOCK_BOOTTIME, which goes on in suspend
+ * @duration_ns: how long it took; 0 for a log record
+ * @trace:       of a span: its trace id and its own span id. Of a log record: the trace and
+ *               the span that it happened in, all zero for none
+ * @parent:      of a span: the span above it; all zero: it is the first of its trace. Of a log
+ *               record: what tells it from every other, by which a receiver knows it again
+ * @process:     whose it is
+ * @cgroup:      cgroup v2 id of that process
+ * @thread:      the kernel's thread id
+ * @pad:         zero
+ * @comm:        the thread's name
+ */
+struct otel_event {
+	__u64 end_ns OTEL_TAG("end");
+	__u64 duration_ns OTEL_TAG("duration");
+	struct otel_trace trace OTEL_TRACE;
+	__u8 parent[8] OTEL_TAG("parent");
+	struct otel_process_id process OTEL_RESOURCE(process);
+	__u64 cgroup OTEL_RESOURCE(cgroup);
+	__u32 thread OTEL_ATTR("thread.id", pid);
+	__u32 pad;
+	char comm[16] OTEL_ATTR("thread.name", comm);
+};
+_Static_assert(sizeof(struct otel_event) == 96, "otel_event has a hole");
+
+/**
+ * struct otel_event_state - what a ring's events share
+ * @free_ns: when the token bucket was, or will be, full; CLOCK_BOOTTIME
+ * @number:  of the next event
+ * @seed:    what ids are made of, drawn by the first event. Never 0 once drawn
+ */
+struct otel_event_state {
+	__u64 free_ns;
+	__u64 number;
+	__u64 seed[3];
+};
+
+/* For OTEL_LOSSES() of a probe that has events. */
+#define OTEL_EVENT_LOSSES                                             \
+	OTEL_LOSS(event_suppressed) /* more than events_per_second */ \
+	OTEL_LOSS(event_ring_full)  /* the exporter has not sent so many */
+
+/**
+ * OTEL_EVENTS - declare a ring of events, and the map NAME_state that says what they are
+ * @name:    of the ring
+ * @record:  struct with a first member of type struct otel_event, tagged OTEL_EVENT
+ * @bytes:   size of the ring, a power of two of at least a page
+ * @meaning: OTEL_SPAN() or OTEL_LOG()
+ *
+ * The state's member "record" is never written: it is there for its type, which a ring buffer
+ * has no place for, so that a reader and an upgrade know what is in the ring.
+ */
+#define OTEL_EVENTS(name, record_type, bytes, meaning) \
+	struct {                                       \
+		__uint(type, BPF_MAP_TYPE_RINGBUF);    \
+		__uint(max_entries, bytes);            \
+	} name SEC(".maps");                           \
+	struct name##_state {                          \
+		struct otel_event_state state;         \
+		struct record_type record meaning;     \
+	};                                             \
+	struct {                                       \
+		__uint(type, BPF_MAP_TYPE_ARRAY);      \
+		__uint(max_entries, 1);                \
+		__type(key, __u32);                    \
+		__type(value, struct name##_state);    \
+	} name##_state SEC(".maps") OTEL_TAG("events|" #name)
+
+/**
+ * otel_event__admit - take a token from the bucket
+ * @state:  of the ring
+ * @now_ns: CLOCK_BOOTTIME
+ *
+ * The bucket holds one second's worth. It is kept as one number, the time at which it would be
+ * full again if nobody took from it, so that one compare and swap takes a token, from
+ * whatever CPU. Whoever loses that race OTEL_EVENT_TRIES times goes without.
+ */
+static __always_inline _Bool otel_event__admit(struct otel_event_state *state, __u64 now_ns)
+{
+	__u64 each = events_per_second ? OTEL_EVENT_SECOND / events_per_second : 0;
+
+	if (!events_per_second)
+		return 1;
+	for (int i = 0; i < OTEL_EVENT_TRIES; i++) {
+		__u64 was = state->free_ns, from = was > now_ns ? was : now_ns;
+
+		if (from + each > now_ns + OTEL_EVENT_SECOND)
+			return 0;
+		if (__sync_val_compare_and_swap(&state->free_ns, was, from + each) == was)
+			return 1;
+	}
+	return 0;
+}
+
+/*
+ * A permutation of the 64-bit numbers that looks random (the finalizer of splitmix64: Steele,
+ * Lea, Flood, "Fast splittable pseudorandom number generators", 2014). A permutation, so that
+ * different numbers give different ids.
+ */
+static __always_inline __u64 otel_event__mix(__u64 n)
+{
+	n = (n ^ (n >> 30)) * 0xbf58476d1ce4e5b9ULL;
+	n = (n ^ (n >> 27)) * 0x94d049bb133111ebULL;
+	return n ^ (n >> 31);
+}
+
+/* Whoever is first draws; the others take what is there. */
+static __always_inline __u64 otel_event__seed(struct otel_event_state *state, int i)
+{
+	__u64 drawn, was;
+
+	if (state->seed[i])
+		return state->seed[i];
+	drawn = (__u64)bpf_get_prandom_u32() << 32 | bpf_get_prandom_u32() | 1;
+	was = __sync_val_compare_and_swap(&state->seed[i], 0, drawn);
+	return was ? was : drawn;
+}
+
+/**
+ * otel_event__identify - give an event its number and a span its ids
+ *
+ * Ids do not repeat as long as the ring's state lives, as each is a permutation of the event's
+ * number; from one load to the next they are 63 random bits apart. None is zero: a number
+ * that would give one is left out.
+ */
+static __always_inline void otel_event__identify(struct otel_event *event,
+						 struct otel_event_state *state,
+						 const struct otel_trace *context, _Bool is_span)
+{
+	__u64 span = 0, low = 0, number = 0;
+
+	for (int i = 0; i < OTEL_EVENT_TRIES; i++) {
+		number = __sync_fetch_and_add(&state->number, 1);
+		span = otel_event__mix(otel_event__seed(state, 0) + number);
+		low = otel_event__mix(otel_event__seed(state, 1) + number);
+		if (span && low)
+			break;
+	}
+	event->trace = *context;
+	if (!is_span) {
+		__builtin_memcpy(event->parent, &span, sizeof(event->parent));
+		return;
+	}
+	__builtin_memset(event->parent, 0, sizeof(event->parent));
+	/* A context without a span is a trace all the same; without a trace it is none. */
+	if (((const __u64 *)context->trace_id)[0] || ((const __u64 *)context->trace_id)[1]) {
+		__builtin_memcpy(event->parent, context->span_id, sizeof(event->parent));
+	} else {
+		__u64 high = otel_event__mix(otel_event__seed(state, 2) + number);
+
+		__builtin_memcpy(event->trace.trace_id, &high, sizeof(high));
+		__builtin_memcpy(event->trace.trace_id + 8, &low, sizeof(low));
+	}
+	__builtin_memcpy(event->trace.span_id, &span, sizeof(span));
+}
+
+/* Fills in what every event has, for the current task. */
+static __always_inline void otel_event__fill(struct otel_event *event, __u64 now_ns, __u64 ns)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct task_struct *leader = task->group_leader;
+
+	event->end_ns = now_ns;
+	event->duration_ns = ns;
+	event->process.pid = task->tgid;
+	event->process.exec = leader->self_exec_id;
+	event->process.start_ns = leader->start_boottime;
+	event->cgroup = bpf_get_current_cgroup_id();
+	event->thread = task->pid;
+	event->pad = 0;
+	/* 6.1 does not pad the name. */
+	__builtin_memset(event->comm, 0, sizeof(event->comm));
+	bpf_get_current_comm(event->comm, sizeof(event->comm));
+}
+
+/**
+ * otel_event__begin - an event of the current task that has just ended
+ * @ring:    that OTEL_EVENTS() declared
+ * @type:    its record's struct, without the word struct
+ * @context: struct otel_trace, read when the event began
+ * @ns:      how long it took
+ *
+ * Return: the record with its otel_event filled in, the rest is to be written before
+ * otel_event__end(); or NULL, and that is counted.
+ */
+#define otel_event__begin(ring, type, context, ns) otel_event__start(ring, type, context, ns, 1)
+
+/** otel_event__begin_log - the same for a log record */
+#define otel_event__begin_log(ring, type, context) otel_event__start(ring, type, context, 0, 0)
+
+#define otel_event__start(ring, type, context, ns, is_span)                                       \
+	({                                                                                        \
+		__u32 __only = 0;                                                                 \
+		struct ring##_state *__s = bpf_map_lookup_elem(&ring##_state, &__only);           \
+		__u64 __now = bpf_ktime_get_boot_ns();                                            \
+		struct type *__e = NULL;                                                          \
+                                                                                                  \
+		if (__s && !otel_event__admit(&__s->state, __now)) {                              \
+			otel_lose(event_suppressed);                                              \
+		} else if (__s) {                                                                 \
+			__e = bpf_ringbuf_reserve(&ring, sizeof(*__e), 0);                        \
+			if (__e) {                                                                \
+				otel_event__identify(&__e->event, &__s->state, context, is_span); \
+				otel_event__fill(&__e->event, __now, ns);                         \
+			} else {                                                                  \
+				otel_lose(event_ring_full);                                       \
+			}                                                                         \
+		}                                                                                 \
+		__e;                                                                              \
+	})
+
+/** otel_event__end - hand a record over; nobody is woken up, the exporter comes by itself */
+#define otel_event__end(event) bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP)
+
+#endif
