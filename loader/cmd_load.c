@@ -79,6 +79,8 @@ static int apply_sets(const struct args *args, struct object *object, struct fai
 	for (int i = 0; i < options.n; i++)
 		if (options.var[i].is_hardware && option__value(&options.var[i]))
 			object->event = choose_event(object);
+	if (!code)
+		code = options__leave_out(object, &options, failure);
 	free(options.var);
 	return code;
 }

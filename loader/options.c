@@ -252,6 +252,32 @@ static int unknown_key(const struct object *object, const struct option_vars *op
 		      nearest.best, nearest.best[0] ? "'?" : ": see otelbpf options");
 }
 
+int options__leave_out(struct object *object, const struct option_vars *options,
+		       struct failure *failure)
+{
+	struct bpf_map *map;
+
+	bpf_object__for_each_map (map, object->obj) {
+		__u32 id = tagged__variable(bpf_object__btf(object->obj), bpf_map__name(map));
+		const struct tag *tag = id ? tagged__find(object->tagged, id, -1, "when") : NULL;
+		const struct option_var *option = NULL;
+
+		if (!tag)
+			continue;
+		for (int i = 0; i < options->n; i++)
+			if (tag->args == 1 && !strcmp(options->var[i].name, tag->arg[0]) &&
+			    !options->var[i].is_text)
+				option = &options->var[i];
+		if (!option)
+			return failed(failure, EXIT_LOAD,
+				      "%s: map %s: the tag '%s' names no option",
+				      object->target->path, bpf_map__name(map), tag->text);
+		if (!option__value(option))
+			bpf_map__set_autocreate(map, false);
+	}
+	return 0;
+}
+
 bool options__sizable(const struct bpf_map *map)
 {
 	__u32 max = bpf_map__max_entries(map);

@@ -71,6 +71,19 @@ const char *option__print(option_number number, char text[OPTION_TEXT]);
 int options__set(struct object *object, struct option_vars *options, const char *key,
 		 const char *value, struct failure *failure);
 
+/**
+ * options__leave_out - do without the maps whose option is 0, OTEL_WHEN()
+ * @object:  not yet loaded
+ * @options: its options, as they are to be
+ * @failure: filled on failure
+ *
+ * A map of that kind that an upgrade takes over stays, unused.
+ *
+ * Return: 0, or EXIT_LOAD for a tag that names no option.
+ */
+int options__leave_out(struct object *object, const struct option_vars *options,
+		       struct failure *failure);
+
 /** options__sizable - whether MAP.max_entries can be set: maps that hold data of the probe's own */
 bool options__sizable(const struct bpf_map *map);
 

@@ -76,7 +76,7 @@ static int list_maps(struct shared *shared, const struct object *object, struct 
 		const struct tag *tag =
 			var ? tagged__find(object->tagged, var, -1, "shared") : NULL;
 
-		if (!tag)
+		if (!tag || !bpf_map__autocreate(map))
 			continue;
 		if (tag->args != 1 || !is_name(tag->arg[0]) || shared->n == SHARED_MAX)
 			return failed(failure, EXIT_LOAD, "%s: map %s: the tag '%s' is malformed",

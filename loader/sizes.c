@@ -50,7 +50,8 @@ int sizes__check(const struct object *object, struct failure *failure)
 	const char *name = "";
 
 	bpf_object__for_each_map (map, object->obj) {
-		__u64 bytes = bpf_map__fd(map) >= 0 ? 0 : sizes__of_map(map);
+		__u64 bytes =
+			bpf_map__fd(map) >= 0 || !bpf_map__autocreate(map) ? 0 : sizes__of_map(map);
 
 		total += bytes;
 		if (bytes > largest) {

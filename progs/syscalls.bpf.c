@@ -28,7 +28,6 @@ char LICENSE[] SEC("license") = "GPL";
 
 const volatile __u32 per_cgroup OTEL_OPTION("0..1", "", "Keep one series for each cgroup") = 1;
 
-const volatile __u32 events OTEL_OPTION("0..1", "", "Make a span of each slow system call") = 0;
 const volatile __u32 slow_us OTEL_OPTION("0..3600000000", "us",
 					 "A system call that takes so long is slow") = 100000;
 const volatile __u32 slow_waits

@@ -10,7 +10,8 @@
  *	};
  *	OTEL_EVENTS(slow_calls, slow_call, 256 * 1024, OTEL_SPAN("syscall", internal));
  *
- *	event = otel_event__begin(slow_calls, slow_call, &trace, ns);
+ *	if (events && …)
+ *		event = otel_event__begin(slow_calls, slow_call, &trace, ns);
  *	if (event) {
  *		event->nr = nr;
  *		event->error = error;
@@ -30,11 +31,16 @@
 #include "profile.h"
 #include "table.bpf.h"
 #include "tags.h"
+
+/* The maps below are there if the probe's option "events" is not 0. */
+#define OTEL_EVENT_WHEN OTEL_WHEN(events)
+#define OTEL_TRACE_WHEN OTEL_EVENT_WHEN
 #include "trace.bpf.h"
 
 #define OTEL_EVENT_SECOND 1000000000ULL
 #define OTEL_EVENT_TRIES 4
 
+const volatile __u32 events OTEL_OPTION("0..1", "", "Send spans and log records, too") = 0;
 const volatile __u32 events_per_second
 	OTEL_OPTION("0..1000000", "{event}/s",
 		    "Most events a second, over all CPUs; 0: as many as there are") = 30;
@@ -97,7 +103,7 @@ struct otel_event_state {
 	struct {                                       \
 		__uint(type, BPF_MAP_TYPE_RINGBUF);    \
 		__uint(max_entries, bytes);            \
-	} name SEC(".maps");                           \
+	} name SEC(".maps") OTEL_EVENT_WHEN;           \
 	struct name##_state {                          \
 		struct otel_event_state state;         \
 		struct record_type record meaning;     \
@@ -107,7 +113,7 @@ struct otel_event_state {
 		__uint(max_entries, 1);                \
 		__type(key, __u32);                    \
 		__type(value, struct name##_state);    \
-	} name##_state SEC(".maps") OTEL_TAG("events|" #name)
+	} name##_state SEC(".maps") OTEL_TAG("events|" #name) OTEL_EVENT_WHEN
 
 /**
  * otel_event__admit - take a token from the bucket

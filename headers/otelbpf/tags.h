@@ -65,11 +65,13 @@
 #define OTEL_HOOK(measurement, rank) OTEL_TAG("hook|" measurement "|" #rank)
 
 /**
- * OTEL_WHEN - make a program one that is loaded only when it is asked for
+ * OTEL_WHEN - make a program, or a map, one that is there only when it is asked for
  * @option: a bare word, the OTEL_OPTION() that says so when it is not 0
  *
- * Stands before SEC(). For what costs more than its measurement is worth to most: a program that
- * is not attached costs nothing, one that returns at once still costs the call.
+ * Stands before SEC() of a program, behind that of a map, whose uses then stand behind
+ * if (option): the verifier never sees them otherwise. For what costs more than its measurement is
+ * worth to most: a program that is not attached costs nothing, one that returns at once still costs
+ * the call.
  */
 #define OTEL_WHEN(option) OTEL_TAG("when|" #option)
 

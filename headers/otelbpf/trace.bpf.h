@@ -22,13 +22,18 @@ struct otel_trace {
 } __attribute__((aligned(8)));
 _Static_assert(sizeof(struct otel_trace) == 24, "the layout is the proposal's");
 
+/* A probe that does without contexts unless an option asks for them says so before. */
+#ifndef OTEL_TRACE_WHEN
+#define OTEL_TRACE_WHEN
+#endif
+
 /* By bpf_get_current_pid_tgid(). Written by others; read by programs at each measurement. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 16384);
 	__type(key, __u64);
 	__type(value, struct otel_trace);
-} otel_traces_ctx_v1 SEC(".maps") OTEL_SHARED("otel_traces_ctx_v1");
+} otel_traces_ctx_v1 SEC(".maps") OTEL_SHARED("otel_traces_ctx_v1") OTEL_TRACE_WHEN;
 
 /**
  * otel_trace__current - the current thread's trace context

@@ -963,7 +963,7 @@ void live__expect_totals(struct json_object *root, __u64 returned, __u64 failed,
 
 void live__expect_no_losses(struct json_object *root)
 {
-	EXPECT_EQ(otlp_json__find(root, "otelbpf.losses", NULL), 7);
+	EXPECT_EQ(otlp_json__find(root, "otelbpf.losses", NULL), 9);
 	EXPECT_EQ(otlp_json__total(root, "otelbpf.losses"), 0);
 }
 
