@@ -2,7 +2,7 @@
 /*
  * System calls that a signal interrupts: which of them go on, and which have ended.
  *
- * Part of syscalls.bpf.c, which includes it behind its losses, totals and record().
+ * Part of syscalls.bpf.c, which includes it behind its losses, totals, record() and slow_call().
  */
 #ifndef OTELBPF_SYSCALL_INTERRUPTED_H
 #define OTELBPF_SYSCALL_INTERRUPTED_H
@@ -179,8 +179,13 @@ static __always_inline void on_signal(struct k_sigaction *ka)
 		return;
 	}
 	call->n_stopped--;
-	if (call->epoch == otel_filter.epoch)
-		record(&call->trace, stopped->nr, bpf_ktime_get_ns() - stopped->start, -EINTR);
+	if (call->epoch == otel_filter.epoch) {
+		__u64 ns = bpf_ktime_get_ns() - stopped->start;
+
+		record(stopped->nr, ns, -EINTR);
+		if (events && ns >= slow_us * 1000ULL)
+			slow_call(call, stopped->nr, ns, -EINTR);
+	}
 }
 
 #endif

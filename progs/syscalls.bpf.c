@@ -137,26 +137,7 @@ static __noinline void first_of_series(struct totals *sums, __u64 cgroup, __u32 
 		sums->distinct++;
 }
 
-static __noinline int slow_call(const struct otel_trace *trace, __u32 nr, __u64 ns, __s64 ret)
-{
-	struct slow_call *slow;
-
-	if (!slow_waits && syscall__waits(nr))
-		return 0;
-	slow = otel_event__begin(slow_calls, slow_call, trace, ns);
-	if (!slow)
-		return 0;
-	slow->nr = nr;
-	slow->error = ret < 0 && ret >= -MAX_ERRNO ? -ret : 0;
-	/* Bytes or a count; what is larger may be an address, which is nobody's business. */
-	slow->result = ret > 0 && ret <= SYSCALL_RESULT_MAX ? ret : 0;
-	slow->pad = 0;
-	otel_cgroup__remember(slow->event.cgroup, otel_cgroup__of(bpf_get_current_task_btf()));
-	otel_event__end(slow);
-	return 0;
-}
-
-static __always_inline void record(const struct otel_trace *trace, __u32 nr, __u64 ns, __s64 ret)
+static __always_inline void record(__u32 nr, __u64 ns, __s64 ret)
 {
 	struct call_key key = {.nr = nr};
 	struct call_value *value;
@@ -185,8 +166,6 @@ static __always_inline void record(const struct otel_trace *trace, __u32 nr, __u
 			count->count++;
 		sums->failed++;
 	}
-	if (events && ns >= slow_us * 1000ULL)
-		slow_call(trace, nr, ns, ret);
 }
 
 #define count_total(member, n)                                                 \
@@ -198,7 +177,29 @@ static __always_inline void record(const struct otel_trace *trace, __u32 nr, __u
 			__sums->member += (n);                                 \
 	})
 
+struct call;
+static int slow_call(const struct call *call, __u32 nr, __u64 ns, __s64 ret);
+
 #include "syscall_interrupted.h"
+
+static __noinline int slow_call(const struct call *call, __u32 nr, __u64 ns, __s64 ret)
+{
+	struct slow_call *slow;
+
+	if (!slow_waits && syscall__waits(nr))
+		return 0;
+	slow = otel_event__begin(slow_calls, slow_call, &call->trace, ns);
+	if (!slow)
+		return 0;
+	slow->nr = nr;
+	slow->error = ret < 0 && ret >= -MAX_ERRNO ? -ret : 0;
+	/* Bytes or a count; what is larger may be an address, which is nobody's business. */
+	slow->result = ret > 0 && ret <= SYSCALL_RESULT_MAX ? ret : 0;
+	slow->pad = 0;
+	otel_cgroup__remember(slow->event.cgroup, otel_cgroup__of(bpf_get_current_task_btf()));
+	otel_event__end(slow);
+	return 0;
+}
 
 /*
  * An exit without its entry: the call was under way when tracing began, or seccomp
@@ -288,7 +289,10 @@ int OTEL_PROG(sys_exit, struct pt_regs *regs, long ret)
 	}
 	call->start = 0;
 	/* The clock may be a few ns behind another CPU's. */
-	record(&call->trace, call->nr, now > start ? now - start : 0, ret);
+	now = now > start ? now - start : 0;
+	record(call->nr, now, ret);
+	if (events && now >= slow_us * 1000ULL)
+		slow_call(call, call->nr, now, ret);
 	return 0;
 }
 

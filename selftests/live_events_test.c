@@ -307,24 +307,85 @@ TEST_TIMEOUT(context_is_the_parent, 60)
 	}
 }
 
+/* --- log records ------------------------------------------------------------------------------ */
+
+/* A probe that no line of loader or exporter knows. */
+TEST_TIMEOUT(each_event_is_a_log_record, 60)
+{
+	_cleanup_collector_ struct collector *collector = live__collector();
+	_cleanup_live_ struct live *live = live__begin();
+	_cleanup_json_ struct json_object *requests = NULL;
+	struct json_object *request, *resource, *scope, *record;
+	__u64 before = utc(), time;
+	char filter[PATH_MAX + 16], last[17] = "";
+	int n = 0;
+
+	live__make_cgroup(live, "");
+	snprintf(filter, sizeof(filter), "cgroup=%s", live->cgroup);
+	live__must("load", "-q", OBJECT_DIR "/selftests/progs/notes.bpf.o", "--set",
+		   "notes.events=1", "--filter", filter);
+	EXPECT_EQ(live__workload(live, "a", "restart"), 0);
+	export_to(collector, "http/protobuf");
+	requests = collector__lines(collector, "resourceLogs");
+	for_each_of(request, requests) for_each_of(resource, get(request, "resourceLogs"))
+		for_each_of(scope, get(resource, "scopeLogs"))
+			for_each_of(record, get(scope, "logRecords"))
+	{
+		const char *uid = otlp_json__attr(record, "log.record.uid");
+
+		n++;
+		EXPECT_STREQ(otlp_json__text(record, "eventName"), "test.getppid");
+		EXPECT_STREQ(otlp_json__text(get(record, "body"), "stringValue"),
+			     "Somebody asked for the parent");
+		EXPECT_EQ(otlp_json__u64(record, "severityNumber"), 13);
+		EXPECT_STREQ(otlp_json__text(record, "severityText"), "WARN");
+		EXPECT_STREQ(otlp_json__attr(record, "test.number"), "-7");
+		EXPECT_TRUE(otlp_json__attr(get(resource, "resource"), "process.pid"));
+		time = otlp_json__u64(record, "timeUnixNano");
+		EXPECT_GE(time, before);
+		EXPECT_LE(time, utc());
+		EXPECT_LE(time, otlp_json__u64(record, "observedTimeUnixNano"));
+		EXPECT_STREQ(otlp_json__text(record, "traceId"), "");
+		ASSERT_TRUE(uid);
+		EXPECT_EQ(strlen(uid), 16);
+		EXPECT_STRNE(uid, last);
+		snprintf(last, sizeof(last), "%s", uid);
+	}
+	EXPECT_EQ(n, 5);
+}
+
 /* --- losses ----------------------------------------------------------------------------------- */
 
+/* Exported again and again, so that the ring's end comes in the middle of a record. */
 TEST_TIMEOUT(what_finds_no_room_is_counted, 60)
 {
 	_cleanup_live_ struct live *live = live__begin();
-	_cleanup_json_ struct json_object *requests = NULL;
+	static struct output output;
 	static struct spans spans;
+	char spec[128];
+	int sent = 0, cut;
 
 	live__load(live, EVERY_CALL, WITHOUT_LIMIT, "--set",
 		   "syscalls.slow_calls.max_entries=4096");
-	EXPECT_EQ(live__workload(live, "a", "mix"), 0);
-	requests = live__export_file(live);
-	spans__of(&spans, requests);
-	/* A page has room for some 30 of them. */
-	EXPECT_GT(spans.n, 10);
-	EXPECT_LT(spans.n, 50);
-	EXPECT_EQ(spans.n + losses(requests, "event_ring_full"), MIX_CALLS);
-	EXPECT_EQ(losses(requests, "event_suppressed"), 0);
+	for (int i = 1; i <= 5; i++) {
+		_cleanup_json_ struct json_object *requests = NULL;
+
+		snprintf(spec, sizeof(spec), "file:%s/events%d.jsonl", live->tmp, i);
+		EXPECT_EQ(live__workload(live, "a", "mix"), 0);
+		ASSERT_EQ(live__exporter(&output, "-q", "--output", spec, "--interval", "60s",
+					 "--duration", "1ms"),
+			  0);
+		requests = live__read_lines(spec + strlen("file:"), &cut);
+		spans__of(&spans, requests);
+		expect_ids(&spans);
+		/* A page has room for some 30 of them. */
+		EXPECT_GT(spans.n, 30);
+		EXPECT_LT(spans.n, 40);
+		sent += spans.n;
+		EXPECT_EQ(sent + losses(json_object_array_get_idx(requests, 0), "event_ring_full"),
+			  i * MIX_CALLS);
+		EXPECT_EQ(losses(json_object_array_get_idx(requests, 0), "event_suppressed"), 0);
+	}
 }
 
 TEST_TIMEOUT(what_is_too_often_is_counted, 60)

@@ -34,7 +34,9 @@
 
 /* The maps below are there if the probe's option "events" is not 0. */
 #define OTEL_EVENT_WHEN OTEL_WHEN(events)
+#ifndef OTEL_TRACE_WHEN /* else something else wants contexts, too */
 #define OTEL_TRACE_WHEN OTEL_EVENT_WHEN
+#endif
 #include "trace.bpf.h"
 
 #define OTEL_EVENT_SECOND 1000000000ULL
