@@ -236,6 +236,35 @@ TEST_TIMEOUT(nothing_unless_asked, 60)
 	EXPECT_EQ(access(path, F_OK), -1);
 }
 
+/* The clock is set an hour ahead after the calls, so what they are told by is that clock. */
+TEST_TIMEOUT(clock_is_set_in_between, 60)
+{
+	_cleanup_live_ struct live *live = live__begin();
+	_cleanup_json_ struct json_object *requests = NULL;
+	static struct spans spans;
+	__u64 hour = 3600 * 1000 * MS, before = utc() + hour, after;
+	struct timespec now;
+
+	if (!getenv("OTELBPF_OWN_KERNEL"))
+		SKIP("the clock of this machine is not ours");
+	live__load(live, EVERY_CALL, "--set", "syscalls.events_per_second=20");
+	EXPECT_EQ(live__workload(live, "a", "mix"), 0);
+	after = utc() + hour;
+	clock_gettime(CLOCK_REALTIME, &now);
+	now.tv_sec += 3600;
+	ASSERT_EQ(clock_settime(CLOCK_REALTIME, &now), 0);
+	requests = live__export_file(live);
+	spans__of(&spans, requests);
+	EXPECT_GE(spans.n, 20);
+	/* Setting it takes a moment, in which it stands still. */
+	for (int i = 0; i < spans.n; i++) {
+		EXPECT_GE(otlp_json__u64(spans.span[i], "startTimeUnixNano") + 100 * MS, before);
+		EXPECT_GE(otlp_json__u64(spans.span[i], "endTimeUnixNano"),
+			  otlp_json__u64(spans.span[i], "startTimeUnixNano"));
+		EXPECT_LE(otlp_json__u64(spans.span[i], "endTimeUnixNano"), after);
+	}
+}
+
 /* --- parents ---------------------------------------------------------------------------------- */
 
 static void join(void *ctx)

@@ -12,6 +12,10 @@
  *   cgroup.bpf.h  names of cgroups
  *   probe.bpf.h   what makes an object a probe
  *   meta.h        what the loader writes about a probe
+ *
+ * Besides, for those that have a use for it:
+ *   event.bpf.h   spans and log records
+ *   profile.bpf.h stacks
  */
 #ifndef OTELBPF_OTEL_BPF_H
 #define OTELBPF_OTEL_BPF_H
