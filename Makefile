@@ -248,6 +248,7 @@ deb: dist
 	cp $(B)/$(NAME_VERSION).tar.xz $(B)/deb/otelbpf_$(VERSION).orig.tar.xz
 	tar -C $(B)/deb -xf $(B)/$(NAME_VERSION).tar.xz
 	cd $(B)/deb/$(NAME_VERSION) && DEB_BUILD_OPTIONS="parallel=$$(nproc) $$DEB_BUILD_OPTIONS" MAKEFLAGS= dpkg-buildpackage -b -us -uc
+	rm -r $(B)/deb/$(NAME_VERSION)
 	@ls $(B)/deb/*.deb
 
 check: tests
@@ -262,4 +263,5 @@ lint:
 clean:
 	rm -rf $(B)
 
--include $(shell find $(B) -name '*.d' 2>/dev/null)
+# sysusers.d below build/deb is a directory.
+-include $(shell find $(B) -path $(B)/deb -prune -o -type f -name '*.d' -print 2>/dev/null)

@@ -801,7 +801,7 @@ static int run(struct exporter *exporter)
 		}
 		if (last)
 			return EXIT_OK;
-		notify__send(err			    ? "STATUS=waiting for otelbpf load"
+		notify__send(err		     ? "STATUS=waiting for otelbpf load"
 			     : exporter->undelivered ? "STATUS=the last export was not delivered"
 						     : "STATUS=exporting");
 		do
