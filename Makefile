@@ -210,8 +210,7 @@ UNITS := $(patsubst packaging/systemd/%.in,%,$(wildcard packaging/systemd/*.serv
 
 install: all
 	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(libdir) $(DESTDIR)$(includedir)/otelbpf \
-		$(DESTDIR)$(mandir)/man8 $(DESTDIR)$(mandir)/man5 $(DESTDIR)$(docdir)
-		$(DESTDIR)$(mandir)/man8 $(DESTDIR)$(completiondir) $(DESTDIR)$(unitdir) \
+		$(DESTDIR)$(mandir)/man8 $(DESTDIR)$(mandir)/man5 $(DESTDIR)$(completiondir) $(DESTDIR)$(unitdir) \
 		$(DESTDIR)$(sysusersdir) $(DESTDIR)$(docdir)/examples
 	install -m 0755 $(B)/otelbpf $(B)/otelbpf-exporter $(DESTDIR)$(bindir)
 	install -m 0644 $(PROGS) $(DESTDIR)$(libdir)
