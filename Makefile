@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
 #   make            everything into build/
-#   make install    DESTDIR=, prefix=/usr/local
+#   make install    DESTDIR=, prefix=/usr/local (or PREFIX=); make uninstall
+#   make dist       build/otelbpf-VERSION.tar.xz of what is committed
+#   make deb        the Debian package, from that, into build/deb/
 #   make check      what CI runs, without installing packages: selftests/run
 #   make bench      cost beside the peers
 #   make lint       clang-format, cppcheck
@@ -9,7 +11,8 @@
 # VMLINUX_BTF=FILE takes types from another kernel than the running one (make clean first).
 # SANITIZE=1 builds user space with ASan and UBSan, into build/asan.
 
-prefix ?= /usr/local
+PREFIX ?= /usr/local
+prefix ?= $(PREFIX)
 bindir = $(prefix)/sbin
 libdir = $(prefix)/lib/otelbpf
 includedir = $(prefix)/include
@@ -17,6 +20,10 @@ mandir = $(prefix)/share/man
 docdir = $(prefix)/share/doc/otelbpf
 # Not below prefix: a host has one place for it.
 confdir ?= /etc/otelbpf
+completiondir = $(prefix)/share/bash-completion/completions
+# Where systemd looks besides /etc: below /usr/local, too.
+unitdir = $(prefix)/lib/systemd/system
+sysusersdir = $(prefix)/lib/sysusers.d
 
 CLANG ?= clang
 LLVM_STRIP ?= llvm-strip
@@ -25,7 +32,8 @@ PKG_CONFIG ?= pkg-config
 RUSTC ?= rustc
 VMLINUX_BTF ?= /sys/kernel/btf/vmlinux
 VERSION := $(shell cat VERSION)
-COMMIT := $(shell git rev-parse --short HEAD 2>/dev/null)
+# In an unpacked `make dist` there is no repository, but a file.
+COMMIT := $(shell cat COMMIT 2>/dev/null || git rev-parse --short HEAD 2>/dev/null)
 
 B := build
 U := $(B)$(if $(SANITIZE),/asan)
@@ -77,7 +85,7 @@ TEST_TOOLS := $(patsubst selftests/tools/%.c,$(TOOLS)/%,$(filter-out %/burn_dlop
 	$(addprefix $(TOOLS)/,burn_cpp burn_dlopen libburn.so burn_id burn_link libfar.so) \
 	$(if $(shell command -v $(RUSTC)),$(addprefix $(TOOLS)/,burn_rust burn_rust_v0))
 
-.PHONY: all progs tests install uninstall check bench lint clean need asan
+.PHONY: all progs tests install uninstall dist deb check bench lint clean need asan
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -198,21 +206,49 @@ $(TOOLS)/libfar.so: selftests/tools/far.c
 
 # --- around ------------------------------------------------------------------
 
+UNITS := $(patsubst packaging/systemd/%.in,%,$(wildcard packaging/systemd/*.service.in))
+
 install: all
 	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(libdir) $(DESTDIR)$(includedir)/otelbpf \
-		$(DESTDIR)$(mandir)/man8 $(DESTDIR)$(mandir)/man5 $(DESTDIR)$(docdir)
+		$(DESTDIR)$(mandir)/man8 $(DESTDIR)$(mandir)/man5 $(DESTDIR)$(completiondir) $(DESTDIR)$(unitdir) \
+		$(DESTDIR)$(sysusersdir) $(DESTDIR)$(docdir)/examples
 	install -m 0755 $(B)/otelbpf $(B)/otelbpf-exporter $(DESTDIR)$(bindir)
 	install -m 0644 $(PROGS) $(DESTDIR)$(libdir)
 	install -m 0644 headers/otelbpf/*.h vmlinux/flavors.h $(DESTDIR)$(includedir)/otelbpf
 	install -m 0644 docs/man/*.8 $(DESTDIR)$(mandir)/man8
 	install -m 0644 docs/man/*.5 $(DESTDIR)$(mandir)/man5
 	install -m 0644 docs/otelbpf.yaml $(DESTDIR)$(docdir)
+	install -m 0644 packaging/bash-completion $(DESTDIR)$(completiondir)/otelbpf
+	ln -sf otelbpf $(DESTDIR)$(completiondir)/otelbpf-exporter
+	for unit in $(UNITS); do \
+		sed -e 's|@sbindir@|$(bindir)|g' -e 's|@libdir@|$(libdir)|g' packaging/systemd/$$unit.in \
+			>$(DESTDIR)$(unitdir)/$$unit && chmod 0644 $(DESTDIR)$(unitdir)/$$unit || exit 1; done
+	install -m 0644 packaging/systemd/otelbpf.sysusers $(DESTDIR)$(sysusersdir)/otelbpf.conf
+	install -m 0644 packaging/examples/* $(DESTDIR)$(docdir)/examples
 
 uninstall:
 	rm -f $(DESTDIR)$(bindir)/otelbpf $(DESTDIR)$(bindir)/otelbpf-exporter \
 		$(DESTDIR)$(mandir)/man8/otelbpf.8 $(DESTDIR)$(mandir)/man8/otelbpf-exporter.8 \
-		$(DESTDIR)$(mandir)/man5/otelbpf.yaml.5
-	rm -rf $(DESTDIR)$(docdir) $(DESTDIR)$(libdir) $(DESTDIR)$(includedir)/otelbpf
+		$(DESTDIR)$(mandir)/man5/otelbpf.yaml.5 \
+		$(DESTDIR)$(completiondir)/otelbpf $(DESTDIR)$(completiondir)/otelbpf-exporter \
+		$(UNITS:%=$(DESTDIR)$(unitdir)/%) $(DESTDIR)$(sysusersdir)/otelbpf.conf
+	rm -rf $(DESTDIR)$(libdir) $(DESTDIR)$(includedir)/otelbpf $(DESTDIR)$(docdir)
+
+NAME_VERSION := otelbpf-$(VERSION)
+dist:
+	@mkdir -p $(B)
+	git archive --prefix=$(NAME_VERSION)/ --add-virtual-file=$(NAME_VERSION)/COMMIT:$(COMMIT) HEAD | xz -T0 >$(B)/$(NAME_VERSION).tar.xz
+	@echo $(B)/$(NAME_VERSION).tar.xz
+
+# Built where nothing of this tree is, so that what is not committed cannot get in.
+deb: dist
+	@command -v dh >/dev/null || { echo "make: dh is missing: apt-get install debhelper" >&2; exit 1; }
+	rm -rf $(B)/deb && mkdir -p $(B)/deb
+	cp $(B)/$(NAME_VERSION).tar.xz $(B)/deb/otelbpf_$(VERSION).orig.tar.xz
+	tar -C $(B)/deb -xf $(B)/$(NAME_VERSION).tar.xz
+	cd $(B)/deb/$(NAME_VERSION) && DEB_BUILD_OPTIONS="parallel=$$(nproc) $$DEB_BUILD_OPTIONS" MAKEFLAGS= dpkg-buildpackage -b -us -uc
+	rm -r $(B)/deb/$(NAME_VERSION)
+	@ls $(B)/deb/*.deb
 
 check: tests
 	selftests/run
@@ -226,4 +262,5 @@ lint:
 clean:
 	rm -rf $(B)
 
--include $(shell find $(B) -name '*.d' 2>/dev/null)
+# sysusers.d below build/deb is a directory.
+-include $(shell find $(B) -path $(B)/deb -prune -o -type f -name '*.d' -print 2>/dev/null)

@@ -28,6 +28,7 @@
 #include "events.h"
 #include "fail.h"
 #include "format/table.h"
+#include "notify.h"
 #include "otlp/metrics.h"
 #include "overhead.h"
 #include "pins.h"
@@ -762,17 +763,23 @@ static void tell_statistics(const struct exporter *exporter)
 	stats__print(exporter->counts, stderr, exporter->settings->json, bytes);
 }
 
-/* Sleep until @until or a signal; the signals are blocked but here and during exports. */
-static void sleep_until(__u64 until, const sigset_t *awake)
+/*
+ * Sleep until @until or a signal; the signals are blocked but here and during exports.
+ * A service manager's watchdog hears of it every @watchdog ns, unless that is 0.
+ */
+static void sleep_until(__u64 until, __u64 watchdog, const sigset_t *awake)
 {
-	__u64 now = clock_ns(CLOCK_MONOTONIC);
-	struct timespec time;
+	__u64 now;
 
-	if (stop || now >= until)
-		return;
-	time.tv_sec = (until - now) / NS;
-	time.tv_nsec = (until - now) % NS;
-	ppoll(NULL, 0, &time, awake);
+	while (!stop && (now = clock_ns(CLOCK_MONOTONIC)) < until) {
+		__u64 left = watchdog && watchdog < until - now ? watchdog : until - now;
+		struct timespec time = {.tv_sec = left / NS, .tv_nsec = left % NS};
+
+		if (ppoll(NULL, 0, &time, awake))
+			return;
+		if (watchdog)
+			notify__send("WATCHDOG=1");
+	}
 }
 
 /* What keeps the owner from exporting now. Said once each time it changes. */
@@ -792,6 +799,8 @@ static int run(struct exporter *exporter)
 {
 	const struct settings *settings = exporter->settings;
 	__u64 next = clock_ns(CLOCK_MONOTONIC), end = ~0ULL;
+	__u64 watchdog = notify__watchdog_ns();
+	bool ready = false;
 	sigset_t stopping, awake;
 	int err, code;
 
@@ -811,6 +820,9 @@ static int run(struct exporter *exporter)
 		if (err == -EACCES || err == -EPERM)
 			return fail(EXIT_PERMISSION, "%s: %s", settings->pin_dir, strerror(-err));
 		report_state(err, settings->pin_dir);
+		/* A directory that is still to come is waited for: that is ready. */
+		notify__send(last ? "STOPPING=1" : ready ? "WATCHDOG=1" : "READY=1\nWATCHDOG=1");
+		ready = true;
 		exporter->last = last;
 		if (!err) {
 			code = export_once(exporter, true);
@@ -819,6 +831,9 @@ static int run(struct exporter *exporter)
 		}
 		if (last)
 			return EXIT_OK;
+		notify__send(err		     ? "STATUS=waiting for otelbpf load"
+			     : exporter->undelivered ? "STATUS=the last export was not delivered"
+						     : "STATUS=exporting");
 		do
 			next += settings->interval_ns;
 		while (next <= clock_ns(CLOCK_MONOTONIC));
@@ -827,7 +842,7 @@ static int run(struct exporter *exporter)
 			if (tell)
 				tell_statistics(exporter);
 			tell = false;
-			sleep_until(next < end ? next : end, &awake);
+			sleep_until(next < end ? next : end, watchdog, &awake);
 		} while (tell);
 		sigprocmask(SIG_SETMASK, &awake, NULL);
 	}
