@@ -44,7 +44,7 @@ MULTIARCH := $(shell $(CC) -print-multiarch 2>/dev/null)
 
 LIBS := libbpf json-c libcurl zlib yaml-0.1
 # Of the loader only.
-LOADER_LIBS := libxdp
+LOADER_LIBS := libxdp libelf capstone
 # Of the exporter only; libiberty has no .pc file.
 EXPORTER_LIBS := libdw libelf liblzma libzstd nettle
 CPPFLAGS += -D_GNU_SOURCE -Iheaders -Ilib -I$(G) \
@@ -135,7 +135,7 @@ $(SAMPLE): $(G)/sample.bpf.c $(G)/vmlinux.h
 # --- user space --------------------------------------------------------------
 
 EXTRA_exporter := -Iexporter
-EXTRA_selftests := -Iexporter -Iselftests/lib -DSELFTESTS_DIR='"$(CURDIR)/selftests"' -DBUILD_DIR='"$(CURDIR)/$(U)"' -DOBJECT_DIR='"$(CURDIR)/$(B)"'
+EXTRA_selftests := -I. -Iexporter -Iselftests/lib -DSELFTESTS_DIR='"$(CURDIR)/selftests"' -DBUILD_DIR='"$(CURDIR)/$(U)"' -DOBJECT_DIR='"$(CURDIR)/$(B)"'
 
 $(U)/obj/%.o: %.c
 	@mkdir -p $(@D)
@@ -155,6 +155,9 @@ $(U)/otelbpf-exporter: $(EXPORTER_OBJ) $(LIB_OBJ)
 $(U)/selftests/%_test: $(U)/obj/selftests/%_test.o $(TEST_LIB) $(EXPORTER_LIB) $(LIB_OBJ)
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) $^ $(TEST_LDLIBS) $(LOADER_LDLIBS) $(EXPORTER_LDLIBS) -o $@
+# The loader's parts that have tests of their own.
+$(U)/selftests/uprobe_place_test: $(U)/obj/loader/uprobe_place.o
+
 # Workloads: small static programs of their own, so that their system calls are known.
 TOOL_CFLAGS := -O2 -g -fno-omit-frame-pointer -D_GNU_SOURCE -Wall -Wextra -Werror
 tool_cc = $(CC) -std=gnu11 $(TOOL_CFLAGS) -MMD -MP -MF $@.d -MT $@ $<

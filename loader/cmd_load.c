@@ -20,6 +20,7 @@
 #include "preset.h"
 #include "stage.h"
 #include "tree.h"
+#include "uprobe.h"
 
 struct job {
 	const struct args *args;
@@ -182,6 +183,18 @@ static int load_one(void *arg, struct json_object *result)
 	code = object__open(&object, job->target, &failure);
 	if (!code)
 		code = apply_sets(job->args, &object, &failure);
+	if (!code && uprobe__has_programs(&object) && !uprobe__has_target(&object)) {
+		/* Without names all probes are meant that need not be told whom to trace. */
+		if (!job->args->names) {
+			inform("left out %s: it wants --set %s.pid= or %s.binary=",
+			       job->target->probe, job->target->probe, job->target->probe);
+			object__close(&object);
+			return 0;
+		}
+		code = failed(&failure, EXIT_USAGE,
+			      "%s wants a process or a file: --set %s.pid= or --set %s.binary=",
+			      job->target->probe, job->target->probe, job->target->probe);
+	}
 	if (!code)
 		code = check_hooks(&object, &failure);
 	if (!code) {

@@ -24,6 +24,7 @@
 #include "status_view.h"
 #include "table.h"
 #include "tagged.h"
+#include "uprobe.h"
 
 #define LOSS_ATTRIBUTE "otelbpf.loss.reason"
 #define NS 1000000000ULL
@@ -110,6 +111,8 @@ static void add_programs(const struct probe *probe, const struct overhead *overh
 						sizeof(text));
 			report__text(item, "interfaces", text);
 		}
+		if (hook__on_functions(program->section))
+			cpus = uprobe__count(probe->dir, program->name);
 		report__bool(item, "attached", link >= 0 || cpus);
 		if (path__format(path, "%s/prog/%s", probe->dir, program->name))
 			continue;

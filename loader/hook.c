@@ -17,6 +17,7 @@
 
 #include "cleanup.h"
 #include "path.h"
+#include "uprobe.h"
 
 struct hook {
 	const char *prefix;
@@ -400,6 +401,17 @@ static int tc_works(const struct hook *hook, const char *target, struct failure 
 	return interface_works(BPF_PROG_TYPE_SCHED_CLS, failure);
 }
 
+/* --- uprobe, uretprobe: on functions of user space, where uprobe.c attaches -------- */
+
+static int uprobe_works(const struct hook *hook, const char *target, struct failure *failure)
+{
+	(void)hook;
+	(void)target;
+	if (uprobe__type() >= 0)
+		return 0;
+	return failed(failure, EXIT_KERNEL, "this kernel has no uprobes (CONFIG_UPROBE_EVENTS)");
+}
+
 /* --- iterators: a link whose pin runs the program when it is read ------------ */
 
 static int attach_iterator(const struct hook *hook, const char *target, int prog)
@@ -456,6 +468,8 @@ static const struct hook hooks[] = {
 	{"tp/", tracepoint_in_tracefs, attach_tracepoint, NULL, hold_tracepoint, NULL, 0, 0, false},
 	{"kprobe/", kprobe_works, attach_kprobe, NULL, NULL, NULL, 0, 0, false},
 	{"kretprobe/", kprobe_works, attach_kprobe, NULL, NULL, NULL, 0, 0, true},
+	{"uprobe/", uprobe_works, NULL, NULL, NULL, NULL, 0, 0, false},
+	{"uretprobe/", uprobe_works, NULL, NULL, NULL, NULL, 0, 0, true},
 	{"perf_event/", sampling_works, NULL, attach_sampling, NULL, NULL, 0, 0, false},
 	{"cgroup_skb/egress", cgroups_mounted, attach_root_cgroup, NULL, NULL, NULL, 0, BPF_CGROUP_INET_EGRESS, false},
 	{"cgroup_skb/ingress", cgroups_mounted, attach_root_cgroup, NULL, NULL, NULL, 0, BPF_CGROUP_INET_INGRESS, false},
@@ -499,6 +513,14 @@ bool hook__on_interfaces(const char *section)
 	const struct hook *hook = hook__find(section, &target);
 
 	return hook && (hook->available == xdp_works || hook->available == tc_works);
+}
+
+bool hook__on_functions(const char *section)
+{
+	const char *target;
+	const struct hook *hook = hook__find(section, &target);
+
+	return hook && hook->available == uprobe_works;
 }
 
 int hook__available(const char *section, struct failure *failure)

@@ -49,6 +49,9 @@ int hook__try_cycles(void);
 /** hook__on_interfaces - whether a section is attached to network interfaces: see netdev.h */
 bool hook__on_interfaces(const char *section);
 
+/** hook__on_functions - whether a section is attached to functions of user space: see uprobe.h */
+bool hook__on_functions(const char *section);
+
 /**
  * hook__attach - attach a loaded program
  * @section: its section

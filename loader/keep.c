@@ -21,7 +21,7 @@ static bool is_never_kept(const struct bpf_map *map)
 
 	if (section)
 		return !strncmp(section, ".rodata", 7);
-	return !strcmp(name, "meta") || !strcmp(name, "programs");
+	return !strcmp(name, "meta") || !strcmp(name, "programs") || !strcmp(name, "targets");
 }
 
 static struct bpf_map *find_by_pin(const struct object *object, const char *pin)

@@ -16,6 +16,7 @@
 #include "path.h"
 #include "pins.h"
 #include "tree.h"
+#include "uprobe.h"
 
 #define DETACH_WAIT_US 2000000
 #define DETACH_STEP_US 500
@@ -166,6 +167,8 @@ int links__attach(const char *dir, const struct attachable *list, int n, struct 
 			close(places[i].fd);
 	if (!code)
 		code = netdev__attach(dir, list, n, failure);
+	if (!code)
+		code = uprobe__attach(dir, list, n, failure);
 	/* When the other programs run: what comes from now on they see. */
 	err = code ? 0 : pins__run_iterators(dir);
 	if (err)

@@ -16,6 +16,7 @@
 #include "path.h"
 #include "pins.h"
 #include "tagged.h"
+#include "uprobe.h"
 
 #define SUFFIX ".bpf.o"
 #define OBJECT_SIZE_MAX (64 << 20)
@@ -317,6 +318,8 @@ void object__hook(const struct object *object, const struct bpf_program *prog,
 		snprintf(section, OTEL_SECTION_MAX, "tc/%s/%s",
 			 tag_of(object, prog, "tc", "egress"),
 			 object->interfaces ? object->interfaces : DEFAULT_INTERFACES);
+	else if (!strcmp(name, "uprobe") || !strcmp(name, "uretprobe"))
+		snprintf(section, OTEL_SECTION_MAX, "%s/%s", name, uprobe__functions(object, prog));
 	else
 		snprintf(section, OTEL_SECTION_MAX, "%s", name);
 }

@@ -47,6 +47,8 @@ int targets__find(char **names, int n, struct target **targets, int *found);
  * @duration_ns: measure for this long; 0: until told otherwise
  * @interfaces: of XDP and tc programs: the option's text, or NULL
  * @xdp_mode:   likewise
+ * @target_pid: of programs on functions of user space: the option, or NULL
+ * @target_binary: likewise
  * @image:      the file, of @image_size bytes
  */
 struct object {
@@ -59,6 +61,8 @@ struct object {
 	__u64 duration_ns;
 	const char *interfaces;
 	const char *xdp_mode;
+	const __u32 *target_pid;
+	const char *target_binary;
 	void *image;
 	size_t image_size;
 };

@@ -172,6 +172,11 @@ static void learn(struct object *object, __u32 var, struct option_var *option)
 		object->xdp_mode = option->at;
 		option->check = check_mode;
 	}
+	if (option->is_text && tagged__find(object->tagged, var, -1, "target_binary"))
+		object->target_binary = option->at;
+	if (!option->is_text && option->size == sizeof(*object->target_pid) &&
+	    tagged__find(object->tagged, var, -1, "target_pid"))
+		object->target_pid = option->at;
 }
 
 /* What only this machine knows, into a constant. */

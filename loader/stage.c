@@ -25,6 +25,7 @@
 #include "sizes.h"
 #include "tagged.h"
 #include "tree.h"
+#include "uprobe.h"
 #include "xdp.h"
 
 /* --- what goes on ------------------------------------------------------------ */
@@ -288,6 +289,10 @@ int stage__fill(struct stage *stage, struct failure *failure)
 	err = write_programs(stage);
 	if (err)
 		return failed(failure, EXIT_MAP, "cannot fill the map 'programs': %s",
+			      failure__reason(err));
+	err = uprobe__write_targets(stage->object);
+	if (err)
+		return failed(failure, EXIT_MAP, "cannot fill the map 'targets': %s",
 			      failure__reason(err));
 	code = pin_all(stage, failure);
 	/* Without these XDP programs still go, but each on an interface alone. */

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Programs on functions of user space.
+ *
+ *	OTEL_TARGETS("malloc");
+ *
+ *	SEC("uprobe") OTEL_FUNCTIONS("malloc,valloc")
+ *	int OTEL_UPROBE(enter, __u64 size) { ... }
+ *
+ * The loader looks the functions up by name in the files of the process or in the binary that
+ * the options "pid" and "binary" name, as far as these files define one of OTEL_TARGETS().
+ * SEC("uretprobe") is for their return.
+ */
+#ifndef OTELBPF_UPROBE_BPF_H
+#define OTELBPF_UPROBE_BPF_H
+
+#include "tags.h"
+#include "uprobe.h"
+
+/**
+ * OTEL_FUNCTIONS - the functions that a uprobe or uretprobe program is for
+ * @names: comma separated, a string literal; at most 117 characters. Those that a file
+ *         does not define are left out.
+ *
+ * The program may be put on an instruction behind the first one, which the kernel can emulate
+ * instead of single-stepping it: registers for arguments and the stack pointer are then what they
+ * were at the entry. Others may not be.
+ */
+#define OTEL_FUNCTIONS(names) OTEL_TAG("functions|" names)
+
+/**
+ * OTEL_TARGETS - declare the options "pid" and "binary" and the map that keeps them
+ * @names: functions, comma separated: files that define none of them are left alone
+ */
+#define OTEL_TARGETS(names)                                                                       \
+	struct {                                                                                  \
+		__uint(type, BPF_MAP_TYPE_ARRAY);                                                 \
+		__uint(max_entries, 1);                                                           \
+		__type(key, __u32);                                                               \
+		__type(value, struct otel_targets);                                               \
+	} targets SEC(".maps") OTEL_TAG("targets|" names);                                        \
+	const volatile __u32 pid OTEL_OPTION("0..4194304", "", "Process to trace; 0: see binary") \
+		OTEL_TAG("target_pid") = 0;                                                       \
+	const volatile char binary[256] OTEL_OPTION(                                              \
+		"0..255", "", "File whose functions are traced, in every process")                \
+		OTEL_TAG("target_binary") = ""
+
+/*
+ * The kernel lets these programs be preempted, with the task kept on its CPU, so another task's
+ * may run in the middle of one. From 6.10 on that can be ruled out.
+ */
+static __always_inline void otel_uprobe_begin(void)
+{
+	if (bpf_preempt_disable)
+		bpf_preempt_disable();
+}
+
+static __always_inline void otel_uprobe_end(void)
+{
+	if (bpf_preempt_disable)
+		bpf_preempt_enable();
+}
+
+/** OTEL_UPROBE() - BPF_KPROBE() for a program that is not preempted where the kernel allows it */
+#define OTEL_UPROBE(name, ...)                                        \
+	name(struct pt_regs *ctx);                                    \
+	static __always_inline int name##__body(struct pt_regs *ctx); \
+	int name(struct pt_regs *ctx)                                 \
+	{                                                             \
+		int ret;                                              \
+                                                                      \
+		otel_uprobe_begin();                                  \
+		ret = name##__body(ctx);                              \
+		otel_uprobe_end();                                    \
+		return ret;                                           \
+	}                                                             \
+	static __always_inline int BPF_KPROBE(name##__body, ##__VA_ARGS__)
+
+#endif

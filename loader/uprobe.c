@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "uprobe.h"
+
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <linux/perf_event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "hook.h"
+#include "object.h"
+#include "path.h"
+#include "pins.h"
+#include "tagged.h"
+#include "tree.h"
+#include "uprobe_file.h"
+
+#define UPROBE_PMU "/sys/bus/event_source/devices/uprobe"
+#define FILES_MAX 256
+#define ANCHORS_MAX 128
+
+/* --- what the object says --------------------------------------------------------- */
+
+const char *uprobe__functions(const struct object *object, const struct bpf_program *prog)
+{
+	int id = btf__find_by_name_kind(bpf_object__btf(object->obj), bpf_program__name(prog),
+					BTF_KIND_FUNC);
+	const struct tag *tag = id > 0 ? tagged__find(object->tagged, id, -1, "functions") : NULL;
+
+	return tag && tag->args == 1 ? tag->arg[0] : "";
+}
+
+bool uprobe__has_programs(const struct object *object)
+{
+	char section[OTEL_SECTION_MAX];
+	struct bpf_program *prog;
+
+	bpf_object__for_each_program (prog, object->obj) {
+		object__hook(object, prog, section);
+		if (hook__on_functions(section))
+			return true;
+	}
+	return false;
+}
+
+bool uprobe__has_target(const struct object *object)
+{
+	return (object->target_pid && *object->target_pid) ||
+	       (object->target_binary && object->target_binary[0]);
+}
+
+int uprobe__write_targets(const struct object *object)
+{
+	struct bpf_map *map = bpf_object__find_map_by_name(object->obj, "targets");
+	struct otel_targets targets = {};
+	__u32 zero = 0;
+
+	if (!map || !uprobe__has_programs(object))
+		return 0;
+	if (bpf_map__value_size(map) != sizeof(targets))
+		return -EINVAL;
+	if (object->target_pid)
+		targets.pid = *object->target_pid;
+	if (object->target_binary)
+		snprintf(targets.binary, sizeof(targets.binary), "%s", object->target_binary);
+	return bpf_map_update_elem(bpf_map__fd(map), &zero, &targets, BPF_ANY) ? -errno : 0;
+}
+
+/* --- what is pinned says ---------------------------------------------------------- */
+
+struct wanted {
+	struct otel_targets targets;
+	char anchors[ANCHORS_MAX];
+};
+
+static int read_targets(const char *dir, struct wanted *wanted)
+{
+	struct bpf_map_info info = {};
+	__u32 len = sizeof(info), zero = 0;
+	struct tagged *tagged = NULL;
+	const struct tag *tag = NULL;
+	_cleanup_fd_ int fd = -1;
+	char path[PATH_MAX];
+	struct btf *btf;
+	int err = path__format(path, "%s/map/targets", dir);
+
+	*wanted = (struct wanted){};
+	fd = err ? err : bpf_obj_get(path);
+	if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &len))
+		return -errno;
+	if (info.value_size != sizeof(wanted->targets))
+		return -EINVAL;
+	if (bpf_map_lookup_elem(fd, &zero, &wanted->targets))
+		return -errno;
+	btf = btf__load_from_kernel_by_id(info.btf_id);
+	if (btf)
+		tagged = tagged__new(btf);
+	if (tagged)
+		tag = tagged__find(tagged, tagged__variable(btf, "targets"), -1, "targets");
+	if (tag && tag->args == 1)
+		snprintf(wanted->anchors, sizeof(wanted->anchors), "%s", tag->arg[0]);
+	tagged__free(tagged);
+	btf__free(btf);
+	return wanted->anchors[0] ? 0 : -ENODATA;
+}
+
+/* --- attaching --------------------------------------------------------------------- */
+
+int uprobe__type(void)
+{
+	char line[32];
+	int err = path__read_line(UPROBE_PMU "/type", line, sizeof(line));
+
+	return err ? err : atoi(line);
+}
+
+struct job {
+	const char *dir;
+	const struct attachable *list;
+	int n;
+	struct wanted wanted;
+	int type;
+	int links, files;
+	int err; /* the last one */
+	char path[PATH_MAX];
+};
+
+/* Of a process: its threads trap, nobody else does. */
+static int open_event(const struct job *job, const char *path, __u64 offset, bool on_return)
+{
+	struct perf_event_attr attr = {.size = sizeof(attr), .type = job->type};
+	__u32 pid = job->wanted.targets.pid;
+	int fd;
+
+	/* Bit 0 of config since the PMU is there (4.17); format/retprobe says so. */
+	attr.config = on_return;
+	attr.uprobe_path = (unsigned long)path;
+	attr.probe_offset = offset;
+	fd = syscall(__NR_perf_event_open, &attr, pid ? (int)pid : -1, pid ? -1 : 0, -1,
+		     PERF_FLAG_FD_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+static int attach_at(struct job *job, const struct attachable *prog, const char *path, __u64 offset)
+{
+	bool on_return = !strncmp(prog->section, "uret", 4);
+	_cleanup_fd_ int event = open_event(job, path, offset, on_return);
+	_cleanup_fd_ int link = -1;
+
+	if (event < 0)
+		return event;
+	link = bpf_link_create(prog->fd, event, BPF_PERF_EVENT, NULL);
+	if (link < 0 || ioctl(event, PERF_EVENT_IOC_ENABLE, 0))
+		return -errno;
+	return tree__pin(link, "%s/link/%s_u%d", job->dir, prog->name, job->links);
+}
+
+static void attach_file(struct job *job, const char *path)
+{
+	struct uprobe_file *file = uprobe_file__open(path);
+	struct uprobe_functions found = {};
+	const char *names;
+
+	if (!file) {
+		job->err = -errno;
+		return;
+	}
+	uprobe_file__find(file, job->wanted.anchors, &found);
+	/*
+	 * The return first: an entry whose return is not seen would wait for it in vain, and a
+	 * return without its entry is nothing.
+	 */
+	for (int on_return = 1; found.n && on_return >= 0; on_return--)
+		for (int i = 0; i < job->n; i++) {
+			struct uprobe_functions functions;
+			const struct attachable *prog = &job->list[i];
+
+			if (!hook__on_functions(prog->section) ||
+			    on_return != !strncmp(prog->section, "uret", 4))
+				continue;
+			names = strchr(prog->section, '/') + 1;
+			uprobe_file__find(file, names, &functions);
+			for (int k = 0; k < functions.n; k++) {
+				int err = attach_at(job, prog, path, functions.offset[k]);
+
+				if (err)
+					job->err = err;
+				else
+					job->links++;
+			}
+		}
+	job->files += found.n > 0;
+	uprobe_file__close(file);
+}
+
+/* Every file that a process has mapped to execute, once, as it is mapped: deleted ones, too. */
+static int attach_process(struct job *job)
+{
+	struct {
+		unsigned int major, minor;
+		unsigned long inode;
+	} seen[FILES_MAX], one;
+	char path[PATH_MAX], line[PATH_MAX + 256];
+	int n = 0, err = path__format(path, "/proc/%u/maps", job->wanted.targets.pid);
+	FILE *maps = err ? NULL : fopen(path, "re");
+
+	if (!maps)
+		return err ? err : -errno;
+	while (fgets(line, sizeof(line), maps)) {
+		unsigned long start, end;
+		bool known = false;
+		char rights[8];
+
+		if (sscanf(line, "%lx-%lx %7s %*s %x:%x %lu", &start, &end, rights, &one.major,
+			   &one.minor, &one.inode) != 6 ||
+		    !one.inode || !strchr(rights, 'x'))
+			continue;
+		for (int i = 0; i < n && !known; i++)
+			known = seen[i].inode == one.inode && seen[i].major == one.major &&
+				seen[i].minor == one.minor;
+		if (known || n == FILES_MAX)
+			continue;
+		seen[n++] = one;
+		if (!path__format(path, "/proc/%u/map_files/%lx-%lx", job->wanted.targets.pid,
+				  start, end))
+			attach_file(job, path);
+	}
+	fclose(maps);
+	return 0;
+}
+
+int uprobe__attach(const char *dir, const struct attachable *list, int n, struct failure *failure)
+{
+	struct job job = {.dir = dir, .list = list, .n = n, .type = uprobe__type()};
+	const char *binary = job.wanted.targets.binary;
+	bool any = false;
+	int err;
+
+	for (int i = 0; i < n; i++)
+		any |= hook__on_functions(list[i].section);
+	if (!any)
+		return 0;
+	err = read_targets(dir, &job.wanted);
+	if (err)
+		return failed(failure, EXIT_MAP, "cannot read %s/map/targets: %s", dir,
+			      failure__reason(err));
+	if (job.wanted.targets.pid) {
+		err = attach_process(&job);
+		if (err)
+			return failed(failure, EXIT_ATTACH, "there is no process %u to trace: %s",
+				      job.wanted.targets.pid, failure__reason(err));
+	}
+	if (binary[0]) {
+		job.err = 0;
+		attach_file(&job, binary);
+	}
+	if (job.links && !job.err)
+		return 0;
+	if (job.files && job.err)
+		return failed(failure,
+			      job.err == -EACCES || job.err == -EPERM ? EXIT_PERMISSION
+								      : EXIT_ATTACH,
+			      "cannot attach to functions: %s", failure__reason(job.err));
+	if (binary[0] && job.err)
+		return failed(failure, EXIT_ATTACH, "cannot read %s: %s", binary,
+			      failure__reason(job.err));
+	if (binary[0])
+		return failed(failure, EXIT_ATTACH, "%s defines none of %s", binary,
+			      job.wanted.anchors);
+	return failed(failure, EXIT_ATTACH, "no file that process %u has mapped defines any of %s",
+		      job.wanted.targets.pid, job.wanted.anchors);
+}
+
+int uprobe__count(const char *dir, const char *prog)
+{
+	_cleanup_names_ char **names = NULL;
+	size_t len = strlen(prog);
+	char path[PATH_MAX];
+	int n = 0;
+
+	if (path__format(path, "%s/link", dir) || pins__list(path, &names) < 0)
+		return 0;
+	for (char **name = names; name && *name; name++)
+		n += !strncmp(*name, prog, len) && !strncmp(*name + len, "_u", 2);
+	return n;
+}

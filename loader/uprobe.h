@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Programs on functions of user space, "uprobe/NAMES" and "uretprobe/NAMES": in which files, and
+ * where in them.
+ *
+ * Whose files is in the probe's map "targets". They are looked through whenever programs are
+ * attached, so a resume finds the files that a process has mapped then. Each place is a link of
+ * its own, pinned as PROBE/link/PROGRAM_uN.
+ */
+#ifndef OTELBPF_LOADER_UPROBE_H
+#define OTELBPF_LOADER_UPROBE_H
+
+#include <otelbpf/uprobe.h>
+#include <stdbool.h>
+
+#include "failure.h"
+#include "links.h"
+
+struct bpf_program;
+struct object;
+
+/** uprobe__type - number of the kernel's uprobe events, or -errno */
+int uprobe__type(void);
+
+/** uprobe__functions - what OTEL_FUNCTIONS() says of a program; "" for nothing */
+const char *uprobe__functions(const struct object *object, const struct bpf_program *prog);
+
+/** uprobe__has_programs - whether an object has programs on functions of user space */
+bool uprobe__has_programs(const struct object *object);
+
+/** uprobe__has_target - whether the options say whose functions */
+bool uprobe__has_target(const struct object *object);
+
+/**
+ * uprobe__write_targets - fill the map "targets" of a loaded object from the options
+ *
+ * Return: 0 or -errno.
+ */
+int uprobe__write_targets(const struct object *object);
+
+/**
+ * uprobe__attach - attach those programs whose sections are for functions
+ * @dir:     the probe's directory
+ * @list:    programs, also others
+ * @n:       how many
+ * @failure: filled on failure: there is no such process, file or function
+ *
+ * What is attached when it fails is found by links__release().
+ *
+ * Return: 0 or an exit code.
+ */
+int uprobe__attach(const char *dir, const struct attachable *list, int n, struct failure *failure);
+
+/** uprobe__count - at how many places a program is attached */
+int uprobe__count(const char *dir, const char *prog);
+
+#endif

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "uprobe_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <gelf.h>
+#include <libelf.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "uprobe_place.h"
+
+struct uprobe_file {
+	int fd;
+	Elf *elf;
+	int machine;
+};
+
+struct uprobe_file *uprobe_file__open(const char *path)
+{
+	struct uprobe_file *file = calloc(1, sizeof(*file));
+	GElf_Ehdr header;
+
+	if (!file)
+		return NULL;
+	elf_version(EV_CURRENT);
+	file->fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (file->fd >= 0)
+		file->elf = elf_begin(file->fd, ELF_C_READ_MMAP, NULL);
+	if (file->elf && elf_kind(file->elf) == ELF_K_ELF && gelf_getehdr(file->elf, &header) &&
+	    gelf_getclass(file->elf) == ELFCLASS64) {
+		file->machine = header.e_machine;
+		return file;
+	}
+	if (file->fd >= 0)
+		errno = ENOEXEC;
+	uprobe_file__close(file);
+	return NULL;
+}
+
+void uprobe_file__close(struct uprobe_file *file)
+{
+	int err = errno;
+
+	if (!file)
+		return;
+	elf_end(file->elf);
+	if (file->fd >= 0)
+		close(file->fd);
+	free(file);
+	errno = err;
+}
+
+static bool is_among(const char *names, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (const char *at = names; len && (at = strstr(at, name)); at++)
+		if ((at == names || at[-1] == ',') && (!at[len] || at[len] == ','))
+			return true;
+	return false;
+}
+
+static void add(struct uprobe_functions *found, __u64 offset)
+{
+	int at = 0;
+
+	while (at < found->n && found->offset[at] < offset)
+		at++;
+	if (found->n == UPROBE_FUNCTIONS_MAX || (at < found->n && found->offset[at] == offset))
+		return;
+	memmove(&found->offset[at + 1], &found->offset[at],
+		(found->n - at) * sizeof(found->offset[0]));
+	found->offset[at] = offset;
+	found->n++;
+}
+
+/* A symbol has an address; a probe wants to know where in the file that is. */
+static void add_symbol(struct uprobe_file *file, const GElf_Sym *symbol,
+		       struct uprobe_functions *found)
+{
+	size_t n = 0, size;
+	const char *image = elf_rawfile(file->elf, &size);
+
+	elf_getphdrnum(file->elf, &n);
+	for (size_t i = 0; i < n; i++) {
+		__u64 in_segment, place = 0;
+		GElf_Phdr segment;
+
+		if (!gelf_getphdr(file->elf, i, &segment) || segment.p_type != PT_LOAD ||
+		    !(segment.p_flags & PF_X) || symbol->st_value < segment.p_vaddr ||
+		    symbol->st_value - segment.p_vaddr >= segment.p_filesz)
+			continue;
+		in_segment = symbol->st_value - segment.p_vaddr;
+		if (file->machine == EM_X86_64 && image && segment.p_offset <= size &&
+		    segment.p_filesz <= size - segment.p_offset)
+			place = uprobe_place__find((const unsigned char *)image + segment.p_offset,
+						   segment.p_filesz, in_segment, symbol->st_size);
+		add(found, segment.p_offset + in_segment + place);
+		return;
+	}
+}
+
+void uprobe_file__find(struct uprobe_file *file, const char *names, struct uprobe_functions *found)
+{
+	Elf_Scn *section = NULL;
+
+	found->n = 0;
+	while ((section = elf_nextscn(file->elf, section))) {
+		Elf_Data *data;
+		GElf_Shdr header;
+		GElf_Sym symbol;
+
+		if (!gelf_getshdr(section, &header) || !header.sh_entsize ||
+		    (header.sh_type != SHT_SYMTAB && header.sh_type != SHT_DYNSYM))
+			continue;
+		data = elf_getdata(section, NULL);
+		for (size_t i = 0; data && i < header.sh_size / header.sh_entsize; i++) {
+			const char *name;
+
+			if (!gelf_getsym(data, i, &symbol) || symbol.st_shndx == SHN_UNDEF ||
+			    GELF_ST_TYPE(symbol.st_info) != STT_FUNC ||
+			    GELF_ST_BIND(symbol.st_info) == STB_LOCAL)
+				continue;
+			name = elf_strptr(file->elf, header.sh_link, symbol.st_name);
+			if (name && is_among(names, name))
+				add_symbol(file, &symbol, found);
+		}
+	}
+}
