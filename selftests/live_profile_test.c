@@ -698,30 +698,27 @@ static void wait_for_window(struct live *live, int ms)
 		usleep(1000);
 }
 
-/* An emulated exporter takes half a second to start: there fewer kills fit into the time. */
 #define KILLS 50
-#define KILLS_EMULATED 20
 
 TEST_TIMEOUT(killed_exporter_loses_nothing, 60)
 {
 	_cleanup_collector_ struct collector *collector = profiles__collector();
 	_cleanup_live_ struct live *live = live__begin();
-	int kills = is_emulated() ? KILLS_EMULATED : KILLS;
 	static struct output output;
 	unsigned int seed = getpid();
 	struct hot hot;
 
 	load(live);
-	hot__start(&hot, live, is_emulated() ? "30000" : "6500", NULL);
+	hot__start(&hot, live, is_emulated() ? "50000" : "6500", NULL);
 	printf("seed %u\n", seed);
-	for (int i = 0; i < kills; i++) {
+	for (int i = 0; i < KILLS; i++) {
 		pid_t pid = live__start_exporter("-q", "--interval", "30ms");
 
 		/* At any moment of its life, or in the middle of its work. */
 		if (i % 2)
 			wait_for_window(live, is_emulated() ? 4000 : 1000);
 		else
-			usleep(20000 + rand_r(&seed) % (is_emulated() ? 2000000 : 180000));
+			usleep(20000 + rand_r(&seed) % (is_emulated() ? 1400000 : 180000));
 		usleep(rand_r(&seed) % (is_emulated() ? 400000 : 40000));
 		kill(pid, SIGKILL);
 		EXPECT_EQ(live__wait(pid), -SIGKILL);
