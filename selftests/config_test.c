@@ -16,6 +16,7 @@
 #include "config.h"
 #include "config_outputs.h"
 #include "ktap.h"
+#include "random.h"
 #include "live.h"
 
 #define CORPUS SELFTESTS_DIR "/corpus/config"
@@ -333,14 +334,11 @@ TEST(the_later_wins)
 
 /* --- garbage --------------------------------------------------------------------------- */
 
-static unsigned long long state = 0x9e3779b97f4a7c15ULL;
+static __u64 state = 0x9e3779b97f4a7c15ULL;
 
 static size_t below(size_t n)
 {
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return n ? state * 0x2545f4914f6cdd1dULL % n : 0;
+	return random__below(&state, n);
 }
 
 static int runs, good;

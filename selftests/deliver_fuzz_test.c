@@ -19,6 +19,7 @@
 #include "deliver/answer.h"
 #include "ktap.h"
 #include "otlp/utf8.h"
+#include "random.h"
 
 #define P "OTEL_EXPORTER_OTLP_"
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof(*(a)))
@@ -28,15 +29,12 @@ static __u64 state;
 
 static __u64 next(void)
 {
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return state * 0x2545f4914f6cdd1dULL;
+	return random__next(&state);
 }
 
 static size_t below(size_t n)
 {
-	return n ? next() % n : 0;
+	return random__below(&state, n);
 }
 
 static int factor(void)

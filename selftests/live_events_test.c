@@ -267,18 +267,6 @@ TEST_TIMEOUT(clock_is_set_in_between, 60)
 
 /* --- parents ---------------------------------------------------------------------------------- */
 
-static void join(void *ctx)
-{
-	const struct live *live = ctx;
-	char path[PATH_MAX + 16];
-	FILE *file;
-
-	snprintf(path, sizeof(path), "%s/cgroup.procs", live->cgroup);
-	file = fopen(path, "we");
-	if (!file || fputs("0", file) < 0 || fclose(file))
-		_exit(99);
-}
-
 static const struct json_object *longest_of(const struct spans *spans, const char *thread)
 {
 	struct json_object *longest = NULL;
@@ -308,7 +296,7 @@ TEST_TIMEOUT(context_is_the_parent, 60)
 
 	live__load(live, EVERY_CALL, WITHOUT_LIMIT);
 	snprintf(map, sizeof(map), "%s/otel_traces_ctx_v1", live->shared_dir);
-	live__run(&output, join, live,
+	live__run(&output, live__join, live,
 		  (const char *const[]){TOOL("traced"), map, "block", "100", NULL});
 	ASSERT_EQ(output.code, 0);
 	export_to(collector, "http/protobuf");

@@ -26,18 +26,6 @@ TEST(sample_has_at_most_40_lines)
 	EXPECT_LE(lines, 40);
 }
 
-static void join(void *ctx)
-{
-	const struct live *live = ctx;
-	char path[PATH_MAX + 16];
-	FILE *file;
-
-	snprintf(path, sizeof(path), "%s/cgroup.procs", live->cgroup);
-	file = fopen(path, "we");
-	if (!file || fputs("0", file) < 0 || fclose(file))
-		_exit(99);
-}
-
 TEST_TIMEOUT(sample_counts_executions, 60)
 {
 	struct live *live _cleanup_live_ = live__begin();
@@ -51,7 +39,7 @@ TEST_TIMEOUT(sample_counts_executions, 60)
 	snprintf(filter, sizeof(filter), "cgroup=%s", live->cgroup);
 	live__must("load", SAMPLE, "--filter", filter);
 	for (int i = 0; i < RUNS; i++)
-		live__run(&output, join, live, workload);
+		live__run(&output, live__join, live, workload);
 	root = live__export_file(live);
 	EXPECT_EQ(otlp_json__total(root, "system.process.executions", "process.executable.name",
 				   "workload", "process.linux.cgroup", live__path(live, "")),

@@ -38,18 +38,6 @@ static void load(struct live *live, const char *object, const char *set)
 	live__must("load", "-q", object, "--set", set, "--filter", filter);
 }
 
-static void join(void *ctx)
-{
-	const struct live *live = ctx;
-	char path[PATH_MAX + 16];
-	FILE *file;
-
-	snprintf(path, sizeof(path), "%s/cgroup.procs", live->cgroup);
-	file = fopen(path, "we");
-	if (!file || fputs("0", file) < 0 || fclose(file))
-		_exit(99);
-}
-
 static const char *shared_pin(const struct live *live)
 {
 	static char path[256];
@@ -70,7 +58,7 @@ static void traced__run(struct traced *traced, struct live *live, const char *ho
 	static struct output output;
 	char *at = output.out;
 
-	live__run(&output, join, live, argv);
+	live__run(&output, live__join, live, argv);
 	if (output.code)
 		printf("%s", output.err);
 	ASSERT_EQ(output.code, 0);
@@ -548,7 +536,7 @@ TEST_TIMEOUT(library_of_a_process_that_exited, 60)
 	snprintf(library, sizeof(library), "%s/deep/libfar.so", live->tmp);
 	snprintf(command, sizeof(command), "cp %s %s", TOOL("libfar.so"), library);
 	ASSERT_EQ(system(command), 0);
-	live__run(&output, join, live, argv);
+	live__run(&output, live__join, live, argv);
 	ASSERT_EQ(output.code, 0);
 	EXPECT_TRUE(folded_has(";far_burn"));
 	/* The file has gone as well: its name is still known, its functions' no more. */

@@ -17,6 +17,7 @@
 
 #include "ktap.h"
 #include "symbols/demangle.h"
+#include "random.h"
 #include "symbols/image.h"
 #include "symbols/jit.h"
 #include "symbols/kernel.h"
@@ -27,15 +28,12 @@ static __u64 state;
 
 static __u64 next(void)
 {
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return state * 0x2545f4914f6cdd1dULL;
+	return random__next(&state);
 }
 
 static size_t below(size_t n)
 {
-	return n ? next() % n : 0;
+	return random__below(&state, n);
 }
 
 static int times(int n)

@@ -28,6 +28,7 @@
 
 #include "collector.h"
 #include "ktap.h"
+#include "sockets.h"
 
 /* Tags are for BPF objects; this compiler need not know them. */
 #pragma GCC diagnostic push
@@ -528,6 +529,11 @@ __u64 live__cgroup_id(struct live *live, const char *name)
 
 	ASSERT_EQ(stat(live__cgroup(live, name), &st), 0);
 	return st.st_ino;
+}
+
+void live__join(void *ctx)
+{
+	cgroup__join(((struct live *)ctx)->cgroup);
 }
 
 pid_t live__spawn_workload(struct live *live, const char *name, int in, const char *const *args)

@@ -100,6 +100,9 @@ int live__program(struct output *output, const char *program, const char *const 
 #define live__must(...) live__must_run((const char *const[]){__VA_ARGS__, NULL})
 void live__must_run(const char *const *args);
 
+/** live__join() - for live__run(): the program runs in the test's cgroup; @ctx: struct live */
+void live__join(void *ctx);
+
 /** live__run_otelbpf() - as live__run(), of otelbpf; @args ends with NULL */
 void live__run_otelbpf(struct output *output, void (*before)(void *ctx), void *ctx,
 		       const char *const *args);
