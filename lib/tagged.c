@@ -157,3 +157,12 @@ __u32 tagged__variable(const struct btf *btf, const char *name)
 	}
 	return begins;
 }
+
+const struct btf_type *tagged__struct(const struct btf *btf, __u32 id, int *of)
+{
+	const struct btf_type *type;
+
+	*of = btf__resolve_type(btf, id);
+	type = *of > 0 ? btf__type_by_id(btf, *of) : NULL;
+	return type && btf_is_struct(type) ? type : NULL;
+}

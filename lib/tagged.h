@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 struct btf;
+struct btf_type;
 
 #define TAG_ARGS_MAX 6
 
@@ -63,5 +64,15 @@ const struct tag *tagged__find(const struct tagged *tagged, __u32 type, int memb
  * Return: BTF id of the BTF_KIND_VAR, 0 if there is none.
  */
 __u32 tagged__variable(const struct btf *btf, const char *name);
+
+/**
+ * tagged__struct - the struct that a type is, behind its typedefs and qualifiers
+ * @btf: BTF object
+ * @id:  the type
+ * @of:  set to the struct's id, which its members' tags are found by
+ *
+ * Return: the struct; NULL if it is none.
+ */
+const struct btf_type *tagged__struct(const struct btf *btf, __u32 id, int *of);
 
 #endif

@@ -32,15 +32,6 @@ __attribute__((format(printf, 2, 3))) static int bad(struct compiler *c, const c
 	return -EINVAL;
 }
 
-static const struct btf_type *struct_of(const struct btf *btf, __u32 id, int *resolved)
-{
-	const struct btf_type *type;
-
-	*resolved = btf__resolve_type(btf, id);
-	type = *resolved > 0 ? btf__type_by_id(btf, *resolved) : NULL;
-	return type && btf_is_struct(type) ? type : NULL;
-}
-
 /* Names that a receiver takes: text, and of attributes without spaces. */
 static bool is_name(const char *text, bool spaces)
 {
@@ -162,7 +153,7 @@ static int compile_member(struct compiler *c, const struct btf_type *type, int i
 static int compile_record(struct compiler *c, __u32 type_id, __u32 base, bool inner)
 {
 	int id, err = 0;
-	const struct btf_type *type = struct_of(c->btf, type_id, &id);
+	const struct btf_type *type = tagged__struct(c->btf, type_id, &id);
 
 	if (!type)
 		return bad(c, "the record is no struct");
@@ -204,7 +195,7 @@ static int compile_meaning(struct compiler *c, const struct tag *tag)
 static int compile_state(struct compiler *c, const struct bpf_map_info *info)
 {
 	int id;
-	const struct btf_type *state = struct_of(c->btf, info->btf_value_type_id, &id);
+	const struct btf_type *state = tagged__struct(c->btf, info->btf_value_type_id, &id);
 	const struct event_layout *layout = c->layout;
 
 	for (int i = 0; state && i < btf_vlen(state); i++) {

@@ -15,15 +15,6 @@
 
 #define TRACE_SIZE (16 + 8)
 
-static const struct btf_type *struct_of(const struct btf *btf, __u32 id, int *resolved)
-{
-	const struct btf_type *type;
-
-	*resolved = btf__resolve_type(btf, id);
-	type = *resolved > 0 ? btf__type_by_id(btf, *resolved) : NULL;
-	return type && btf_is_struct(type) ? type : NULL;
-}
-
 static void describe_key(struct profile_probe *probe, const struct btf_type *type, int id)
 {
 	struct profile_layout *layout = &probe->layout;
@@ -71,8 +62,8 @@ static int describe(struct profile_probe *probe, const struct bpf_map_info *info
 					  .kernel = -1,
 					  .trace = -1,
 					  .window = -1};
-	key = struct_of(probe->btf, info->btf_key_type_id, &key_id);
-	value = struct_of(probe->btf, info->btf_value_type_id, &value_id);
+	key = tagged__struct(probe->btf, info->btf_key_type_id, &key_id);
+	value = tagged__struct(probe->btf, info->btf_value_type_id, &value_id);
 	if (key)
 		describe_key(probe, key, key_id);
 	for (int i = 0; value && i < btf_vlen(value); i++) {
