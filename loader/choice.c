@@ -92,39 +92,35 @@ const char *choice__option(const struct object *object, const struct bpf_program
 	return tag && tag->args == 1 ? tag->arg[0] : NULL;
 }
 
-/* What nobody asked for. */
-static void leave_out(struct object *object)
+static bool is_wanted(const struct object *object, const struct bpf_program *prog,
+		      const struct option_vars *options)
 {
-	struct option_vars options = {};
-	struct bpf_program *prog;
-	struct failure failure;
+	const char *name = choice__option(object, prog);
 
-	if (options__of(object, &options, &failure))
-		options.n = 0; /* said by whoever sets them */
-	bpf_object__for_each_program (prog, object->obj) {
-		const char *name = choice__option(object, prog);
-
-		for (int i = 0; name && i < options.n; i++)
-			if (!strcmp(options.var[i].name, name) && !options.var[i].is_text &&
-			    !option__value(&options.var[i]))
-				bpf_program__set_autoload(prog, false);
-	}
-	free(options.var);
+	for (int i = 0; name && i < options->n; i++)
+		if (!strcmp(options->var[i].name, name) && !options->var[i].is_text &&
+		    !option__value(&options->var[i]))
+			return false;
+	return true;
 }
 
 void choice__make(struct object *object, void (*lost)(const char *measurement, void *arg),
 		  void *arg)
 {
+	struct option_vars options = {};
 	struct bpf_program *prog;
+	struct failure failure;
 	int rank;
 
-	leave_out(object);
+	if (options__of(object, &options, &failure))
+		options.n = 0; /* said by whoever sets them */
 	bpf_object__for_each_program (prog, object->obj) {
 		const char *measurement = choice__of(object, prog, &rank);
 		bool all = false;
 		int chosen = -1;
 
-		if (!measurement || was_decided(object, prog, measurement))
+		if (!measurement || !is_wanted(object, prog, &options) ||
+		    was_decided(object, prog, measurement))
 			continue;
 		while (!all && chosen != INT_MAX)
 			chosen = next_rank(object, measurement, chosen, &all);
@@ -133,4 +129,8 @@ void choice__make(struct object *object, void (*lost)(const char *measurement, v
 		if (chosen == INT_MAX && lost)
 			lost(measurement, arg);
 	}
+	bpf_object__for_each_program (prog, object->obj)
+		if (!is_wanted(object, prog, &options))
+			bpf_program__set_autoload(prog, false);
+	free(options.var);
 }

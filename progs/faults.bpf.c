@@ -229,12 +229,12 @@ static __always_inline void begin(void)
 	fault->start = bpf_ktime_get_ns();
 }
 
+OTEL_WHEN(latency)
 SEC("tp_btf/page_fault_user")
 OTEL_HOOK("duration of major faults", 1)
 int OTEL_PROG(fault_user, unsigned long address)
 {
-	if (latency)
-		begin();
+	begin();
 	return 0;
 }
 
@@ -243,11 +243,12 @@ int OTEL_PROG(fault_user, unsigned long address)
  * very task whose fault is being handled, for one. Those find page faults disabled, and must
  * not take the place of the start. Nor does a kernel address that is not mapped.
  */
+OTEL_WHEN(latency)
 SEC("tp_btf/page_fault_kernel")
 OTEL_HOOK("duration of major faults", 1)
 int OTEL_PROG(fault_kernel, unsigned long address)
 {
-	if (latency && (__s64)address >= 0 && !bpf_get_current_task_btf()->pagefault_disabled)
+	if ((__s64)address >= 0 && !bpf_get_current_task_btf()->pagefault_disabled)
 		begin();
 	return 0;
 }
@@ -256,12 +257,13 @@ int OTEL_PROG(fault_kernel, unsigned long address)
  * arm64 has neither of the two. @regs are NULL where nobody faulted: the kernel wants pages, and no
  * software event follows. What is tried again has begun before.
  */
+OTEL_WHEN(latency)
 SEC("?kprobe/handle_mm_fault")
 OTEL_HOOK("duration of major faults", 2)
 int BPF_KPROBE(fault_handled, struct vm_area_struct *vma, unsigned long address, unsigned int flags,
 	       struct pt_regs *regs)
 {
-	if (latency && regs && !(flags & bpf_core_enum_value(enum fault_flag, FAULT_FLAG_TRIED)))
+	if (regs && !(flags & bpf_core_enum_value(enum fault_flag, FAULT_FLAG_TRIED)))
 		begin();
 	return 0;
 }

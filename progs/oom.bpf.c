@@ -46,13 +46,12 @@ struct {
 	__type(value, struct kill_value);
 } kills SEC(".maps") OTEL_METRICS;
 
-/* All that there is to be told of a victim, as it was when it was killed. */
+/* A victim as it was when it was killed. */
 struct victim {
 	struct otel_owner owner;
 	struct kernfs_node *kn; /* of its cgroup; 0: nothing is noted */
 	__u64 rss;		/* bytes */
 	__u32 pid;		/* of the thread that was marked */
-	__s32 score_adjustment; /* -1000 to 1000, /proc/PID/oom_score_adj */
 };
 
 /* One entry, per CPU. From a SIGKILL to mark_victim right behind it. */
@@ -83,7 +82,6 @@ static __always_inline void note(struct victim *victim, struct task_struct *task
 	victim->owner.uid = BPF_CORE_READ(task, cred, uid.val);
 	victim->owner.cgroup = BPF_CORE_READ(otel_cgroup__of(task), id);
 	victim->pid = task->pid;
-	victim->score_adjustment = BPF_CORE_READ(task, signal, oom_score_adj);
 	victim->rss = resident(task);
 	victim->kn = otel_cgroup__of(task);
 }

@@ -350,6 +350,8 @@ static struct fuse_gate *slow_file(struct live *live, char path[128], size_t pag
 
 TEST_TIMEOUT(major_faults_take_as_long_as_they_do, 60)
 {
+	static const char *const starts[] = {"fault_user", "fault_kernel", "fault_handled"};
+	char link[PATH_MAX + 64];
 	_cleanup_live_ struct live *live = live__begin();
 	_cleanup_json_ struct json_object *root = NULL;
 	struct fuse_gate *gate;
@@ -375,6 +377,10 @@ TEST_TIMEOUT(major_faults_take_as_long_as_they_do, 60)
 	/* Where nobody asks for times none is missing. */
 	live__must("unload", "-q");
 	load(live, FAULTS_OBJECT, "faults.latency=0");
+	for (size_t i = 0; i < sizeof(starts) / sizeof(starts[0]); i++) {
+		snprintf(link, sizeof(link), "%s/faults/link/%s", live->pin_dir, starts[i]);
+		EXPECT_NE(access(link, F_OK), 0);
+	}
 	faults_in(live, "in/b", by_reading, path, 60, 10);
 	live__put_json(&root);
 	root = live__export_file(live);
