@@ -572,8 +572,8 @@ static bool has_htlhash(struct json_object *dictionary, struct json_object *mapp
 }
 
 /*
- * Counts the profiles of hot that say whose they are and of which file: the first sample of a process
- * may have been taken in the kernel or in the dynamic linker.
+ * Counts the profiles of hot that say whose they are and of which file: the first sample of a
+ * process may have been taken in the kernel or in the dynamic linker.
  */
 static void check_service(struct json_object *dictionary, struct json_object *resource,
 			  struct json_object *profile, void *ctx)
