@@ -239,8 +239,8 @@ int load__one(const struct args *args, const struct target *target)
 	struct job job = {args, target};
 	int code = guard__run(load_one, &job, NULL);
 
-	if (code)
-		tree__clean(args->pin_dir, target->probe);
+	/* Also what it could not remove itself when it was done. */
+	tree__clean(args->pin_dir, target->probe);
 	if (guard__signal() && code)
 		return fail(EXIT_INTERNAL, "interrupted: %s is as it was", target->probe);
 	return code < 0 ? guard__explain(code, target->path) : code;

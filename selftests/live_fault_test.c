@@ -25,8 +25,8 @@
 #include "ktap.h"
 #include "live.h"
 
-#define EVERY_HERE 97
-#define EVERY_EMULATED 499
+#define EVERY_HERE 701
+#define EVERY_EMULATED 1999
 #define OBJECT OBJECT_DIR "/selftests/progs/faulty.bpf.o"
 #define NAME_LEN 8 /* "f0000000" */
 
