@@ -18,6 +18,7 @@
 #include "options.h"
 #include "path.h"
 #include "preset.h"
+#include "privileges.h"
 #include "stage.h"
 #include "tree.h"
 #include "uprobe.h"
@@ -204,8 +205,10 @@ static int load_one(void *arg, struct json_object *result)
 	}
 	if (!code)
 		code = stage__fill(&stage, &failure);
+	privileges__keep(PRIVILEGES_ATTACH);
 	if (!code)
 		code = stage__commit(&stage, &failure);
+	privileges__keep(PRIVILEGES_LOOK);
 	if (code)
 		fail(code, "%s", failure.line);
 	else {
