@@ -5,6 +5,7 @@
 #   make dist       build/otelbpf-VERSION.tar.xz of what is committed
 #   make deb        the Debian package, from that, into build/deb/
 #   make check      what CI runs, without installing packages: selftests/run
+#   make soak       the probes and the exporter for an hour, or SOAK_SECONDS: nothing grows
 #   make bench      cost beside the peers
 #   make lint       clang-format, cppcheck
 #
@@ -85,7 +86,7 @@ TEST_TOOLS := $(patsubst selftests/tools/%.c,$(TOOLS)/%,$(filter-out %/burn_dlop
 	$(addprefix $(TOOLS)/,burn_cpp burn_dlopen libburn.so burn_id burn_link libfar.so) \
 	$(if $(shell command -v $(RUSTC)),$(addprefix $(TOOLS)/,burn_rust burn_rust_v0))
 
-.PHONY: all progs tests install uninstall dist deb check bench lint clean need asan
+.PHONY: all progs tests install uninstall dist deb check soak bench lint clean need asan
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -255,6 +256,9 @@ deb: dist
 
 check: tests
 	selftests/run
+
+soak: tests
+	SOAK_SECONDS=$${SOAK_SECONDS:-3600} selftests/run soak
 
 bench: tests
 	selftests/bench/run
