@@ -125,9 +125,13 @@ static void report(const struct stage *stage)
 	struct bpf_map *map;
 	int progs = 0, maps = 0;
 	bool paused = stage->keeps && stage->old.meta.state == OTEL_STATE_PAUSED;
+	const char *before = stage->has_old ? stage->old.meta.version : "";
 	char text[DURATION_TEXT];
 	__u64 bytes = 0;
 
+	/* Two versions have met here: that is said, and which. */
+	if (!strncmp(before, OTELBPF_VERSION, sizeof(stage->old.meta.version)))
+		before = "";
 	bpf_object__for_each_program (prog, object->obj)
 		if (bpf_program__fd(prog) >= 0) {
 			progs++;
@@ -140,8 +144,9 @@ static void report(const struct stage *stage)
 		}
 	if (stage->dropped[0])
 		inform("replaced %s: dropped %s", object->target->probe, stage->dropped);
-	inform("%s %s: %d programs, %d maps, %llu KiB, pinned in %s/%s%s%s%s",
-	       stage->keeps ? "upgraded" : "loaded", object->target->probe, progs, maps,
+	inform("%s %s%s%.32s%s: %d programs, %d maps, %llu KiB, pinned in %s/%s%s%s%s",
+	       stage->keeps ? "upgraded" : "loaded", object->target->probe,
+	       before[0] ? " (version " : "", before, before[0] ? " before)" : "", progs, maps,
 	       (unsigned long long)bytes / 1024, stage->args->pin_dir, object->target->probe,
 	       paused ? " (still paused: otelbpf resume)" : "",
 	       object->duration_ns && !paused ? ", stops in " : "",
