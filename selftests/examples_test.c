@@ -136,4 +136,19 @@ TEST(each_query_has_a_metric)
 	json_object_put(root);
 }
 
+/* As much as can be had of the examples without their service managers: a shell takes them. */
+TEST(examples_are_shell)
+{
+	static const char *const examples[] = {"openrc-otelbpf", "openrc-otelbpf-exporter",
+					       "runit-run", "rc.local", "otelbpf.default"};
+
+	for (size_t i = 0; i < sizeof(examples) / sizeof(examples[0]); i++) {
+		char command[256];
+
+		snprintf(command, sizeof(command), "sh -n '%s/../packaging/examples/%s'",
+			 SELFTESTS_DIR, examples[i]);
+		EXPECT_EQ(system(command), 0);
+	}
+}
+
 TEST_MAIN()
