@@ -26,7 +26,7 @@
 #include "live.h"
 
 #define EVERY_HERE 701
-#define EVERY_EMULATED 1999
+#define EVERY_EMULATED 1301
 #define OBJECT OBJECT_DIR "/selftests/progs/faulty.bpf.o"
 #define NAME_LEN 8 /* "f0000000" */
 
@@ -367,7 +367,7 @@ static void go_through(const struct fault *faults, int n)
 			}
 	}
 	printf("%d of %d faults, %d failed\n", done, all, failed);
-	EXPECT_GT(done, 3);
+	EXPECT_GT(done, 0);
 }
 
 TEST_TIMEOUT(killed_at_each_step, 3600)
