@@ -3,8 +3,9 @@
 #   make            everything into build/
 #   make install    DESTDIR=, prefix=/usr/local (or PREFIX=); make uninstall
 #   make dist       build/otelbpf-VERSION.tar.xz of what is committed
-#   make deb        the Debian package, from that, into build/deb/
+#   make deb        the Debian package, from that, into build/deb/; make rpm into build/rpm/
 #   make check      what CI runs, without installing packages: selftests/run
+#   make soak       the probes and the exporter for an hour, or SOAK_SECONDS: nothing grows
 #   make bench      cost beside the peers
 #   make lint       clang-format, cppcheck
 #
@@ -85,7 +86,7 @@ TEST_TOOLS := $(patsubst selftests/tools/%.c,$(TOOLS)/%,$(filter-out %/burn_dlop
 	$(addprefix $(TOOLS)/,burn_cpp burn_dlopen libburn.so burn_id burn_link libfar.so) \
 	$(if $(shell command -v $(RUSTC)),$(addprefix $(TOOLS)/,burn_rust burn_rust_v0))
 
-.PHONY: all progs tests install uninstall dist deb check bench lint clean need asan
+.PHONY: all progs tests install uninstall dist deb rpm check soak bench lint clean need asan
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -253,8 +254,20 @@ deb: dist
 	rm -r $(B)/deb/$(NAME_VERSION)
 	@ls $(B)/deb/*.deb
 
+# On a system whose libraries are no RPMs nothing is known of what it needs: RPMFLAGS=--nodeps.
+rpm: dist
+	@command -v rpmbuild >/dev/null || { echo "make: rpmbuild is missing: apt-get install rpm, or dnf install rpm-build" >&2; exit 1; }
+	rm -rf $(B)/rpm && mkdir -p $(B)/rpm/SOURCES
+	cp $(B)/$(NAME_VERSION).tar.xz $(B)/rpm/SOURCES
+	MAKEFLAGS= rpmbuild -bb $(RPMFLAGS) --define '_topdir $(CURDIR)/$(B)/rpm' --define 'version_is $(VERSION)' packaging/otelbpf.spec
+	rm -rf $(B)/rpm/BUILD $(B)/rpm/BUILDROOT
+	@ls $(B)/rpm/RPMS/*/*.rpm
+
 check: tests
 	selftests/run
+
+soak: tests
+	SOAK_SECONDS=$${SOAK_SECONDS:-3600} selftests/run soak
 
 bench: tests
 	selftests/bench/run
@@ -265,5 +278,5 @@ lint:
 clean:
 	rm -rf $(B)
 
-# sysusers.d below build/deb is a directory.
--include $(shell find $(B) -path $(B)/deb -prune -o -type f -name '*.d' -print 2>/dev/null)
+# sysusers.d below build/deb and build/rpm is a directory.
+-include $(shell find $(B) -path $(B)/deb -prune -o -path $(B)/rpm -prune -o -type f -name '*.d' -print 2>/dev/null)

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "config_outputs.h"
+#include "confine.h"
 #include "tables.h"
 #include "deliver/output.h"
 #include "duration.h"
@@ -927,6 +928,9 @@ int main(int argc, char **argv)
 	mallopt(M_MMAP_THRESHOLD, 64 << 10);
 	code = parse_command_line(&settings, argc, argv);
 	if (code >= 0)
+		return code;
+	code = confine__self();
+	if (code)
 		return code;
 	exporter.settings = &settings;
 	if (is_disabled()) {

@@ -69,7 +69,7 @@ static int read_dropins(struct config *config, const char *dir)
 	n = snprintf(path, sizeof(path), "%s/" CONFIG_DROPINS, dir);
 	if (n >= (int)sizeof(path) || lstat(path, &st))
 		return 0;
-	code = config_safe__check_dir(path);
+	code = config_safe__check_way(path);
 	if (code)
 		return code;
 	n = snprintf(path, sizeof(path), "%s/" CONFIG_DROPINS "/*.yaml", dir);
@@ -89,7 +89,7 @@ static int read_dir(struct config *config, const char *dir)
 {
 	char path[PATH_MAX];
 	struct stat st;
-	int code = config_safe__check_dir(dir);
+	int code = config_safe__check_way(dir);
 
 	if (!code && snprintf(path, sizeof(path), "%s/" CONFIG_FILE, dir) >= (int)sizeof(path))
 		code = fail(EXIT_CONFIG, "%s: the path is too long", dir);

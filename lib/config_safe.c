@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include "fail.h"
 
 #define FILE_SIZE_MAX (1 << 20)
+#define LINKS_MAX 40 /* as the kernel has it */
 
 static int trusted(const char *path, const struct stat *st, const char *what)
 {
@@ -29,48 +31,76 @@ static int trusted(const char *path, const struct stat *st, const char *what)
 	return 0;
 }
 
-/* Every directory on the way: who can rename one of them can put another file there. */
-static int check_way(const char *dir)
+/* The first component of @rest, taken off it. Returns false at the end. */
+static bool take_component(char rest[PATH_MAX], char component[NAME_MAX + 1], bool *too_long)
 {
-	char path[PATH_MAX], *slash;
-	struct stat st;
-	int code;
+	size_t skip = strspn(rest, "/"), len = strcspn(rest + skip, "/");
 
-	if (!realpath(dir, path))
-		return fail(errno == EACCES ? EXIT_PERMISSION : EXIT_CONFIG, "cannot open %s: %s",
-			    dir, strerror(errno));
-	for (;;) {
-		if (lstat(path, &st))
-			return fail(EXIT_PERMISSION, "cannot look at %s: %s", path,
-				    strerror(errno));
-		code = trusted(path, &st, "directory");
-		if (code || !strcmp(path, "/"))
-			return code;
-		slash = strrchr(path, '/');
-		slash[slash == path] = '\0';
+	*too_long = len > NAME_MAX;
+	if (!len || *too_long)
+		return false;
+	memcpy(component, rest + skip, len);
+	component[len] = '\0';
+	memmove(rest, rest + skip + len, strlen(rest + skip + len) + 1);
+	return true;
+}
+
+/* What a link leads to goes before what is left of the way. */
+static int follow_link(char at[PATH_MAX], char rest[PATH_MAX])
+{
+	char target[PATH_MAX], after[PATH_MAX];
+	ssize_t len = readlink(at, target, sizeof(target) - 1);
+
+	if (len < 0)
+		return fail(EXIT_PERMISSION, "cannot read the link %s: %s", at, strerror(errno));
+	target[len] = '\0';
+	strcpy(after, rest);
+	if (snprintf(rest, PATH_MAX, "%s/%s", target, after) >= PATH_MAX)
+		return fail(EXIT_CONFIG, "%s: the path behind the link is too long", at);
+	*(target[0] == '/' ? at : strrchr(at, '/')) = '\0';
+	return 0;
+}
+
+int config_safe__check_way(const char *path)
+{
+	char at[PATH_MAX] = "", rest[PATH_MAX], component[NAME_MAX + 1];
+	bool too_long = false;
+	struct stat st;
+	int links = 0, code;
+
+	if (path[0] == '/' ? snprintf(rest, sizeof(rest), "%s", path) >= PATH_MAX
+			   : !getcwd(at, sizeof(at)) ||
+				     snprintf(rest, sizeof(rest), "%s/%s", at, path) >= PATH_MAX)
+		return fail(EXIT_CONFIG, "%s: the path is too long", path);
+	at[0] = '\0';
+	if (lstat("/", &st))
+		return fail(EXIT_PERMISSION, "cannot look at /: %s", strerror(errno));
+	code = trusted("/", &st, "directory");
+	while (!code && take_component(rest, component, &too_long)) {
+		size_t len = strlen(at);
+
+		if (!strcmp(component, "."))
+			continue;
+		if (!strcmp(component, "..")) {
+			if (len)
+				*strrchr(at, '/') = '\0';
+			continue;
+		}
+		if (len + 1 + strlen(component) >= sizeof(at))
+			return fail(EXIT_CONFIG, "%s: the path is too long", path);
+		sprintf(at + len, "/%s", component);
+		if (lstat(at, &st))
+			return fail(errno == EACCES ? EXIT_PERMISSION : EXIT_CONFIG,
+				    "cannot open %s: %s", at, strerror(errno));
+		code = trusted(at, &st,
+			       S_ISLNK(st.st_mode)   ? "link"
+			       : S_ISDIR(st.st_mode) ? "directory"
+						     : "file");
+		if (!code && S_ISLNK(st.st_mode))
+			code = ++links > LINKS_MAX ? fail(EXIT_CONFIG, "%s: too many links", path)
+						   : follow_link(at, rest);
 	}
-}
-
-static int check_parent(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	char dir[PATH_MAX];
-
-	snprintf(dir, sizeof(dir), "%.*s", slash ? (int)(slash - path) + (slash == path) : 1,
-		 slash ? path : ".");
-	return check_way(dir);
-}
-
-int config_safe__check_dir(const char *path)
-{
-	struct stat st;
-	int code = 0;
-
-	if (!lstat(path, &st) && S_ISLNK(st.st_mode))
-		code = trusted(path, &st, "link");
-	if (!code)
-		code = check_parent(path);
-	return code ? code : check_way(path);
+	return !code && too_long ? fail(EXIT_CONFIG, "%s: the path is too long", path) : code;
 }
 
 static int read_all(const char *path, int fd, char **text, size_t *size)
@@ -94,31 +124,17 @@ static int read_all(const char *path, int fd, char **text, size_t *size)
 /* What is open is looked at, so that nothing can be exchanged between the look and the read. */
 static int read_checked(const char *path, int fd, char **text, size_t *size)
 {
-	char real[PATH_MAX], link[64];
-	struct stat st, named;
-	ssize_t len;
+	struct stat st;
 	int code;
 
-	if (lstat(path, &named) || fstat(fd, &st))
+	if (fstat(fd, &st))
 		return fail(EXIT_CONFIG, "cannot look at %s: %s", path, strerror(errno));
 	if (!S_ISREG(st.st_mode))
 		return fail(EXIT_CONFIG, "%s is not a file", path);
-	code = S_ISLNK(named.st_mode) ? trusted(path, &named, "link") : 0;
+	code = trusted(path, &st, "file");
+	/* All that led to it, the links' own ways, too. */
 	if (!code)
-		code = trusted(path, &st, "file");
-	if (!code)
-		code = check_parent(path);
-	if (code)
-		return code;
-	/* Where a link, or a link to a link, led to. */
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	len = readlink(link, real, sizeof(real) - 1);
-	if (len > 0) {
-		real[len] = '\0';
-		code = check_parent(real);
-	} else if (S_ISLNK(named.st_mode)) {
-		code = fail(EXIT_PERMISSION, "%s: cannot tell where the link leads to", path);
-	}
+		code = config_safe__check_way(path);
 	return code ? code : read_all(path, fd, text, size);
 }
 

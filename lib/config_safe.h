@@ -15,7 +15,14 @@
  */
 int config_safe__read(const char *path, char **text, size_t *size);
 
-/** config_safe__check_dir - the same for a directory whose names are about to be read */
-int config_safe__check_dir(const char *path);
+/**
+ * config_safe__check_way - every directory on the way to a path, and each link, is root's or ours
+ * @path: exists
+ *
+ * Who can rename one of them can put something else there, at any time after a look at it.
+ *
+ * Return: 0, or an exit code once that has been said.
+ */
+int config_safe__check_way(const char *path);
 
 #endif

@@ -13,6 +13,7 @@
 #include <sys/statfs.h>
 #include <unistd.h>
 
+#include "config_safe.h"
 #include "fail.h"
 
 int pins__check(const char *dir)
@@ -51,7 +52,8 @@ int pins__check(const char *dir)
 	if (fs.f_type != BPF_FS_MAGIC)
 		return fail(EXIT_KERNEL, "%s is not on bpffs: mount -t bpf bpf /sys/fs/bpf",
 			    parent);
-	return 0;
+	/* Once the whole way is root's nobody can exchange anything on it. */
+	return config_safe__check_way(parent);
 }
 
 bool pins__is_probe(const char *name)

@@ -18,6 +18,7 @@
 #include "options.h"
 #include "path.h"
 #include "preset.h"
+#include "privileges.h"
 #include "stage.h"
 #include "tree.h"
 #include "uprobe.h"
@@ -124,9 +125,13 @@ static void report(const struct stage *stage)
 	struct bpf_map *map;
 	int progs = 0, maps = 0;
 	bool paused = stage->keeps && stage->old.meta.state == OTEL_STATE_PAUSED;
+	const char *before = stage->has_old ? stage->old.meta.version : "";
 	char text[DURATION_TEXT];
 	__u64 bytes = 0;
 
+	/* Two versions have met here: that is said, and which. */
+	if (!strncmp(before, OTELBPF_VERSION, sizeof(stage->old.meta.version)))
+		before = "";
 	bpf_object__for_each_program (prog, object->obj)
 		if (bpf_program__fd(prog) >= 0) {
 			progs++;
@@ -139,8 +144,9 @@ static void report(const struct stage *stage)
 		}
 	if (stage->dropped[0])
 		inform("replaced %s: dropped %s", object->target->probe, stage->dropped);
-	inform("%s %s: %d programs, %d maps, %llu KiB, pinned in %s/%s%s%s%s",
-	       stage->keeps ? "upgraded" : "loaded", object->target->probe, progs, maps,
+	inform("%s %s%s%.32s%s: %d programs, %d maps, %llu KiB, pinned in %s/%s%s%s%s",
+	       stage->keeps ? "upgraded" : "loaded", object->target->probe,
+	       before[0] ? " (version " : "", before, before[0] ? " before)" : "", progs, maps,
 	       (unsigned long long)bytes / 1024, stage->args->pin_dir, object->target->probe,
 	       paused ? " (still paused: otelbpf resume)" : "",
 	       object->duration_ns && !paused ? ", stops in " : "",
@@ -204,8 +210,10 @@ static int load_one(void *arg, struct json_object *result)
 	}
 	if (!code)
 		code = stage__fill(&stage, &failure);
+	privileges__keep(PRIVILEGES_ATTACH);
 	if (!code)
 		code = stage__commit(&stage, &failure);
+	privileges__keep(PRIVILEGES_LOOK);
 	if (code)
 		fail(code, "%s", failure.line);
 	else {
@@ -239,8 +247,8 @@ int load__one(const struct args *args, const struct target *target)
 	struct job job = {args, target};
 	int code = guard__run(load_one, &job, NULL);
 
-	if (code)
-		tree__clean(args->pin_dir, target->probe);
+	/* Also what it could not remove itself when it was done. */
+	tree__clean(args->pin_dir, target->probe);
 	if (guard__signal() && code)
 		return fail(EXIT_INTERNAL, "interrupted: %s is as it was", target->probe);
 	return code < 0 ? guard__explain(code, target->path) : code;

@@ -10,6 +10,7 @@
 
 #include "args.h"
 #include "cleanup.h"
+#include "config.h"
 #include "deadline.h"
 #include "fail.h"
 #include "hook.h"
@@ -311,6 +312,34 @@ static struct json_object *describe(const struct probe *probe, const struct over
 
 /* --- the command ---------------------------------------------------------------- */
 
+/* What the configuration says, which may be wrong by now: then it is said so, and that is all. */
+static __u64 read_budget(void)
+{
+	const struct config_node *node;
+	unsigned long long budget = 0;
+	struct config config = {};
+
+	if (!config__read(&config, NULL) && config.root) {
+		node = config__find(config.root, "memory_budget");
+		if (node && config__bytes(node, &budget))
+			budget = 0;
+	}
+	config__free(&config);
+	return budget;
+}
+
+static void print_sum(int shown, __u64 memory, __u64 budget)
+{
+	char bytes[BYTES_TEXT], whole[BYTES_TEXT];
+
+	if (budget)
+		printf("\n%s%d probe%s: %s of a budget of %s\n", shown > 1 ? "all " : "", shown,
+		       shown > 1 ? "s" : "", table__bytes(memory, bytes),
+		       table__bytes(budget, whole));
+	else if (shown > 1)
+		printf("\nall %d probes: %s\n", shown, table__bytes(memory, bytes));
+}
+
 int cmd_status(const struct args *args)
 {
 	_cleanup_json_ struct json_object *report = json_object_new_object();
@@ -318,8 +347,7 @@ int cmd_status(const struct args *args)
 	_cleanup_names_ char **names = NULL;
 	int first = 0, shown = 0, code = pins__check(args->pin_dir);
 	struct overhead overhead;
-	char bytes[BYTES_TEXT];
-	__u64 memory = 0;
+	__u64 memory = 0, budget;
 
 	if (!code)
 		code = probe__names(args, &names);
@@ -349,11 +377,14 @@ int cmd_status(const struct args *args)
 	overhead__free(&overhead);
 	report__text(report, "pin_dir", args->pin_dir);
 	report__number(report, "memory", memory);
+	budget = read_budget();
+	if (budget)
+		report__number(report, "memory_budget", budget);
 	if (args->json)
 		report__print(report);
-	else if (shown > 1)
-		printf("\nall %d probes: %s\n", shown, table__bytes(memory, bytes));
-	else if (!shown && !first)
+	else if (shown)
+		print_sum(shown, memory, budget);
+	else if (!first)
 		inform("no probe is loaded in %s: otelbpf load", args->pin_dir);
 	return first;
 }

@@ -15,6 +15,7 @@
 #include "pins.h"
 #include "preset.h"
 #include "probe.h"
+#include "tree.h"
 
 #define MARK_MAX 64
 #define MARK_FORMAT CONFIG_MARK "%016" PRIx64 "_%016" PRIx64
@@ -169,6 +170,8 @@ static int apply_one(const struct config_probe *probe, bool reload)
 	if (there && reload && loaded.is && loaded.options == wanted.options) {
 		if (!new_filter)
 			inform("unchanged: %s", name);
+		/* Who was killed when this was done may not have removed what it replaced. */
+		tree__clean(pin_dir, name);
 		first = loaded;
 	} else {
 		if (there)

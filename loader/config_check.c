@@ -111,7 +111,8 @@ static void add_maps(const struct object *object, struct json_object *list)
 		struct json_object *item = report__item(list);
 
 		report__text(item, "map", bpf_map__name(map));
-		report__number(item, "bytes", sizes__of_map(map));
+		/* What an option of 0 leaves out (OTEL_WHEN) takes nothing. */
+		report__number(item, "bytes", bpf_map__autocreate(map) ? sizes__of_map(map) : 0);
 		report__bool(item, "sizable", options__sizable(map));
 		report__bool(item, "shared",
 			     var && tagged__find(object->tagged, var, -1, "shared"));
@@ -152,6 +153,8 @@ int config_check__probe(void *arg, struct json_object *result)
 		code = wrong(NULL, &failure);
 	if (!code)
 		code = check_options(probe, &object, &options);
+	if (!code && options__leave_out(&object, &options, &failure))
+		code = wrong(NULL, &failure);
 	for (int i = 0; i < probe->args.filters && !code; i++)
 		if (probe->filter_node[i])
 			code = check_filter(probe, &object, probe->filter[i],

@@ -18,6 +18,7 @@
 #include "overhead.h"
 #include "pins.h"
 #include "preset.h"
+#include "privileges.h"
 
 /* Room for PIN_DIR/PROBE/map/NAME in PATH_MAX whatever the names. */
 #define PIN_DIR_MAX 1024
@@ -34,6 +35,7 @@ enum accepts {
 struct command {
 	const char *name;
 	int (*run)(const struct args *args);
+	enum privileges privileges;
 	unsigned int accepts;
 	const char *usage;
 	const char *summary;
@@ -41,11 +43,11 @@ struct command {
 };
 
 static const struct command commands[] = {
-	{"check", cmd_check, ACCEPT_JSON, "[-j] [PROBE|FILE.bpf.o]...",
+	{"check", cmd_check, PRIVILEGES_LOAD, ACCEPT_JSON, "[-j] [PROBE|FILE.bpf.o]...",
 	 "what this kernel offers each probe, and why not where not",
 	 "Tries to load every program of the probes named (default: all installed) without\n"
 	 "attaching or pinning anything.\n"},
-	{"load", cmd_load, ACCEPT_SET | ACCEPT_CONFIG | ACCEPT_REPLACE,
+	{"load", cmd_load, PRIVILEGES_LOAD, ACCEPT_SET | ACCEPT_CONFIG | ACCEPT_REPLACE,
 	 "[PROBE|FILE.bpf.o]... [--preset NAME] [--set PROBE.KEY=VALUE]...\n"
 	 "                    [--filter KIND=VALUE]... [--duration TIME] [--replace]\n"
 	 "                    [--config FILE|DIR]",
@@ -58,32 +60,35 @@ static const struct command commands[] = {
 	 "programs are replaced; another layout is refused, unless --replace drops it.\n"
 	 "Presets are for probes that sample at a frequency, and say how often and how "
 	 "long:\n" PRESETS_HELP},
-	{"reload", cmd_reload, ACCEPT_CONFIG | ACCEPT_REPLACE, "[--config FILE|DIR] [--replace]",
+	{"reload", cmd_reload, PRIVILEGES_LOAD, ACCEPT_CONFIG | ACCEPT_REPLACE,
+	 "[--config FILE|DIR] [--replace]",
 	 "make what is loaded be what the configuration says, without losing a count",
 	 "What is as it should be is not touched. What the configuration loaded and does not have\n"
 	 "any more is unloaded. All is checked before anything changes.\n"},
-	{"config", cmd_config, ACCEPT_JSON | ACCEPT_CONFIG | ACCEPT_SET,
+	{"config", cmd_config, PRIVILEGES_LOOK, ACCEPT_JSON | ACCEPT_CONFIG | ACCEPT_SET,
 	 "check [FILE|DIR]... | show [-j]",
 	 "is the configuration right; what is in force, and where from", "See otelbpf.yaml(5).\n"},
-	{"options", cmd_options, ACCEPT_JSON, "[-j] [PROBE|FILE.bpf.o]...",
+	{"options", cmd_options, PRIVILEGES_LOOK, ACCEPT_JSON, "[-j] [PROBE|FILE.bpf.o]...",
 	 "what --set can change: range, unit, default, help", ""},
-	{"status", cmd_status, ACCEPT_JSON | ACCEPT_MEASURE, "[-j] [--measure TIME] [PROBE]...",
+	{"status", cmd_status, PRIVILEGES_LOOK, ACCEPT_JSON | ACCEPT_MEASURE,
+	 "[-j] [--measure TIME] [PROBE]...",
 	 "what is loaded: programs, hooks, maps, losses, overhead",
 	 "The kernel counts runs and times of programs while its statistics are on, which costs a\n"
 	 "little in each run. If they are off (sysctl kernel.bpf_stats_enabled) they are enabled\n"
 	 "for as long as it measures, and shown are the rates of that time.\n"},
-	{"filter", cmd_filter, ACCEPT_JSON | ACCEPT_FILTER,
+	{"filter", cmd_filter, PRIVILEGES_LOOK, ACCEPT_JSON | ACCEPT_FILTER,
 	 "add|del KIND VALUE... | list [-j] | clear [KIND] [--probe PROBE]... [--deny] "
 	 "[--children]",
 	 "what is measured, changed while it runs",
 	 "KIND is cgroup (a path or an id, with all below it), pid, comm, uid, or the kind of a\n"
 	 "probe's own filter, for instance one of system calls. Kinds are judged one by one and\n"
 	 "all must pass. Without --probe: every loaded probe that has such a filter.\n"},
-	{"pause", cmd_pause, 0, "[PROBE]...", "detach programs; maps and filters stay", ""},
-	{"resume", cmd_resume, 0, "[PROBE]...", "attach them again", ""},
-	{"unload", cmd_unload, 0, "[PROBE]...", "remove probes and all they counted (default: all)",
-	 ""},
-	{"watch", cmd_watch, 0, "[PROBE]...",
+	{"pause", cmd_pause, PRIVILEGES_ATTACH, 0, "[PROBE]...",
+	 "detach programs; maps and filters stay", ""},
+	{"resume", cmd_resume, PRIVILEGES_ATTACH, 0, "[PROBE]...", "attach them again", ""},
+	{"unload", cmd_unload, PRIVILEGES_ATTACH, 0, "[PROBE]...",
+	 "remove probes and all they counted (default: all)", ""},
+	{"watch", cmd_watch, PRIVILEGES_ATTACH, 0, "[PROBE]...",
 	 "stay, and attach to interfaces and CPUs that come (optional)",
 	 "Until it is told to end, probes on network interfaces and on each CPU are attached to "
 	 "those\n"
@@ -358,6 +363,9 @@ int main(int argc, char **argv)
 		return fail(EXIT_INTERNAL, "no memory");
 	/* Messages begin with "otelbpf:" however we were called. */
 	program_invocation_short_name = (char *)"otelbpf";
+	code = privileges__check_caller();
+	if (code)
+		return code;
 	if (environment && environment[0])
 		args.pin_dir = environment;
 	if (shared && shared[0])
@@ -370,6 +378,7 @@ int main(int argc, char **argv)
 
 	log__init(args.verbose);
 	raise_file_limit();
+	privileges__keep(command->privileges);
 	/*
 	 * RLIMIT_MEMLOCK is of no concern: since 5.11 BPF memory is charged to the
 	 * cgroup, and libbpf leaves the limit alone when it sees that.

@@ -391,7 +391,9 @@ void netdev__follow(const char *probe, const char *dir, const struct attachable 
 		if (!has_pin(names, netdev.index) && has_ethernet(netdev.name))
 			take_in(probe, list, n, &netdev);
 	}
-	if_freenameindex(interfaces);
+	/* glibc's takes no NULL. */
+	if (interfaces)
+		if_freenameindex(interfaces);
 }
 
 /* --- telling -------------------------------------------------------------------- */
@@ -403,7 +405,8 @@ static int count_matching(const char *patterns)
 
 	for (struct if_nameindex *at = interfaces; at && at->if_name; at++)
 		n += netdev__matches(patterns, at->if_name);
-	if_freenameindex(interfaces);
+	if (interfaces)
+		if_freenameindex(interfaces);
 	return n;
 }
 

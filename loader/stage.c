@@ -206,6 +206,28 @@ static int check_btf(const struct bpf_map *map)
 	return info.btf_id ? 0 : -ENODATA;
 }
 
+/*
+ * libbpf tries once whether the kernel takes names, and does without if that fails for whatever
+ * reason, want of memory for one. A later load would find maps that it cannot tell apart.
+ */
+static int check_names(struct stage *stage, struct failure *failure)
+{
+	const struct bpf_map *map;
+
+	bpf_object__for_each_map (map, stage->object->obj) {
+		struct bpf_map_info info = {};
+		__u32 len = sizeof(info);
+
+		if (bpf_map__fd(map) < 0 || shared__has(&stage->shared, map) ||
+		    bpf_obj_get_info_by_fd(bpf_map__fd(map), &info, &len) || info.name[0])
+			continue;
+		return failed(failure, EXIT_LOAD,
+			      "%s: map '%s' was made without its name: load again",
+			      stage->object->target->path, bpf_map__name(map));
+	}
+	return 0;
+}
+
 static int fill_maps(struct stage *stage, struct failure *failure)
 {
 	const struct bpf_map *map;
@@ -283,7 +305,9 @@ int stage__fill(struct stage *stage, struct failure *failure)
 	err = bpf_object__load(stage->object->obj);
 	if (err)
 		return object__load_failed(stage->object, err, failure);
-	code = fill_maps(stage, failure);
+	code = check_names(stage, failure);
+	if (!code)
+		code = fill_maps(stage, failure);
 	if (code)
 		return code;
 	err = write_programs(stage);

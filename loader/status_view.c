@@ -142,6 +142,8 @@ void status__print(struct json_object *report, bool first)
 {
 	const char *state = report__get_text(report, "state");
 	const char *options = report__get_text(report, "options");
+	const char *version = report__get_text(report, "version");
+	const char *own = strcmp(version, OTELBPF_VERSION) ? " (this is " OTELBPF_VERSION ")" : "";
 	char up[DURATION_TEXT], bytes[BYTES_TEXT], end[DURATION_TEXT + 32] = "";
 	enum mood mood = MOOD_BAD;
 
@@ -150,10 +152,10 @@ void status__print(struct json_object *report, bool first)
 	else if (!strcmp(state, "paused") || !strcmp(state, "stopped"))
 		mood = MOOD_CARE;
 	describe_end(report, state, end, sizeof(end));
-	printf("%s%s  %s%s%s%s  up %s since %s  version %s  memory %s%s%s\n", first ? "" : "\n",
+	printf("%s%s  %s%s%s%s  up %s since %s  version %s%s  memory %s%s%s\n", first ? "" : "\n",
 	       report__get_text(report, "probe"), table__mood(mood), state, table__plain(), end,
 	       duration__print(report__get_number(report, "uptime_ns"), up),
-	       report__get_text(report, "loaded_at"), report__get_text(report, "version"),
+	       report__get_text(report, "loaded_at"), version, own,
 	       table__bytes(report__get_number(report, "memory"), bytes),
 	       options[0] ? "  options " : "", options);
 	print_overhead(report);

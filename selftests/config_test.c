@@ -249,6 +249,16 @@ TEST(what_is_another_users_is_refused)
 	ASSERT_EQ(chown(in_dir("theirs"), 65534, 65534), 0);
 	expect_refused("theirs", "user 65534");
 	expect_refused("theirs/" CONFIG_FILE, "user 65534");
+	/* A link of ours that leads over one of theirs, whatever is behind that now. */
+	ASSERT_EQ(chown(in_dir("a.yaml"), 0, 0), 0);
+	ASSERT_EQ(symlink("../a.yaml", in_dir("theirs/link.yaml")), 0);
+	ASSERT_EQ(lchown(in_dir("theirs/link.yaml"), 65534, 65534), 0);
+	ASSERT_EQ(symlink("theirs/link.yaml", in_dir("over.yaml")), 0);
+	expect_refused("over.yaml", "user 65534");
+	ASSERT_EQ(symlink("over.yaml", in_dir("over2.yaml")), 0);
+	expect_refused("over2.yaml", "user 65534");
+	ASSERT_EQ(symlink("theirs/..", in_dir("through")), 0);
+	expect_refused("through/a.yaml", "user 65534");
 }
 
 /* --- what is in force --------------------------------------------------------------- */

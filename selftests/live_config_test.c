@@ -139,9 +139,43 @@ TEST(what_a_person_loaded_is_left_alone)
 	EXPECT_LE(live__left_behind(live), 0);
 }
 
+/* In MiB, from what is said of a budget that is exceeded. */
+static double budget_needed(void)
+{
+	const char *about;
+
+	EXPECT_EQ(live__otelbpf(&output, "load"), EXIT_CONFIG);
+	about = strstr(output.err, "about ");
+	return about ? strtod(about + 6, NULL) : 0;
+}
+
+TEST(status_tells_the_budget)
+{
+	_cleanup_live_ struct live *live = live__begin();
+
+	prepare(live);
+	configure(live, "", "memory_budget: 512MiB\n");
+	expect_said("load", 0, "loaded syscalls");
+	live__otelbpf(&output, "status", "--measure", "0");
+	EXPECT_EQ(output.code, 0);
+	if (!EXPECT_TRUE(strstr(output.out, "1 probe: ")) ||
+	    !EXPECT_TRUE(strstr(output.out, " of a budget of 512 MiB")))
+		printf("%s", output.out);
+	live__otelbpf(&output, "status", "-j", "--measure", "0");
+	EXPECT_TRUE(strstr(output.out, "memory_budget"));
+	EXPECT_TRUE(strstr(output.out, "536870912"));
+	/* It tells what is loaded whatever the configuration is by now. */
+	configure_text("memory_budget: much\n");
+	live__otelbpf(&output, "status", "--measure", "0");
+	EXPECT_EQ(output.code, 0);
+	EXPECT_TRUE(strstr(output.out, "syscalls"));
+	EXPECT_TRUE(strstr(output.err, "memory_budget"));
+}
+
 TEST(a_wrong_one_pins_nothing)
 {
 	_cleanup_live_ struct live *live = live__begin();
+	double more;
 
 	prepare(live);
 	/* The second probe is wrong: the first is not loaded either. */
@@ -153,6 +187,11 @@ TEST(a_wrong_one_pins_nothing)
 	configure_text("memory_budget: 2MiB\nprobes: {syscalls: }\n");
 	live__otelbpf(&output, "load");
 	live__expect_failure(live, &output, EXIT_CONFIG, "more than the budget of 2.0 MiB");
+	/* What an option leaves out is not part of the sum: see how much that is of the rest. */
+	configure_text("memory_budget: 1MiB\nprobes: {syscalls: {options: {events: 1}}}\n");
+	more = budget_needed();
+	configure_text("memory_budget: 1MiB\nprobes: {syscalls: }\n");
+	EXPECT_GT(more, budget_needed() + 0.25);
 	ASSERT_EQ(chmod(getenv("OTELBPF_CONFIG"), 0666), 0);
 	live__otelbpf(&output, "load");
 	live__expect_failure(live, &output, EXIT_PERMISSION, "chmod go-w");

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <otelbpf/meta.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -107,6 +108,52 @@ TEST(other_layout_is_refused)
 	root = live__export_file(live);
 	EXPECT_EQ(live__count(live, root, "a", "getppid"), 0);
 	EXPECT_EQ(live__left_behind(live), 1);
+}
+
+static void write_meta(struct live *live, const char *version, __u32 abi)
+{
+	struct otel_meta meta;
+	int fd = live__map(live, "meta");
+	__u32 zero = 0;
+
+	ASSERT_EQ(bpf_map_lookup_elem(fd, &zero, &meta), 0);
+	snprintf(meta.version, sizeof(meta.version), "%s", version);
+	meta.abi = abi;
+	ASSERT_EQ(bpf_map_update_elem(fd, &zero, &meta, BPF_ANY), 0);
+	close(fd);
+}
+
+TEST(versions_that_meet_say_so)
+{
+	static const char *const replace[] = {"load", SYSCALLS_OBJECT, "--replace", NULL};
+	_cleanup_live_ struct live *live = live__begin();
+	_cleanup_json_ struct json_object *root = NULL;
+
+	live__load(live);
+	EXPECT_EQ(live__workload(live, "a", "mix"), 0);
+	write_meta(live, "0.0.9", OTEL_ABI_VERSION);
+	live__otelbpf(&output, "status", "--measure", "0");
+	EXPECT_TRUE(strstr(output.out, "version 0.0.9 (this is "));
+	live__run_otelbpf(&output, NULL, NULL, LOAD_SYSCALLS);
+	EXPECT_EQ(output.code, 0);
+	EXPECT_TRUE(strstr(output.err, "upgraded syscalls (version 0.0.9 before)"));
+	root = live__export_file(live);
+	EXPECT_EQ(live__count(live, root, "a", "getppid"), 1000);
+	live__run_otelbpf(&output, NULL, NULL, LOAD_SYSCALLS);
+	EXPECT_FALSE(strstr(output.err, "version"));
+
+	/* One whose pins mean something else. */
+	write_meta(live, "9.0.0", OTEL_ABI_VERSION + 1);
+	live__run_otelbpf(&output, NULL, NULL, LOAD_SYSCALLS);
+	EXPECT_EQ(output.code, EXIT_MAP);
+	EXPECT_EQ(live__lines(output.err), 1);
+	EXPECT_TRUE(strstr(output.err, "another ABI"));
+	EXPECT_EQ(live__left_behind(live), 1);
+	live__run_otelbpf(&output, NULL, NULL, replace);
+	if (!EXPECT_EQ(output.code, 0))
+		printf("%s", output.err);
+	live__must("unload", "-q");
+	EXPECT_LE(live__left_behind(live), 0);
 }
 
 /* --- failure at any step ---------------------------------------------------------------------- */
