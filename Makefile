@@ -166,6 +166,11 @@ $(TOOLS)/%: selftests/tools/%.c
 	@mkdir -p $(@D)
 	$(tool_cc) -static -o $@ -lpthread
 
+# It begins as the exporter does.
+$(TOOLS)/confined: selftests/tools/confined.c exporter/confine.c lib/fail.c
+	@mkdir -p $(@D)
+	$(tool_cc) exporter/confine.c lib/fail.c -Iexporter -Ilib -static -o $@
+
 # Programs whose functions a profile has to name.
 $(TOOLS)/burn_cpp: selftests/tools/burn_cpp.cc
 	@mkdir -p $(@D)

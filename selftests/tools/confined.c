@@ -19,6 +19,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "confine.h"
+
 static int could;
 
 static void expect(int refused, const char *what)
@@ -69,6 +71,8 @@ int main(void)
 	char byte;
 	int fd;
 
+	if (confine__self())
+		return EXIT_FAILURE;
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
 		try_to_write(files[i]);
 	expect(mkdir("/sys/fs/bpf/otelbpf/made", 0700), "mkdir in the pin directory");
