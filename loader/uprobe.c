@@ -23,7 +23,7 @@
 #include "uprobe_file.h"
 
 #define UPROBE_PMU "/sys/bus/event_source/devices/uprobe"
-#define FILES_MAX 256
+#define FILES_MAX 4096
 #define ANCHORS_MAX 128
 
 /* --- what the object says --------------------------------------------------------- */
@@ -70,6 +70,8 @@ int uprobe__write_targets(const struct object *object)
 		targets.pid = *object->target_pid;
 	if (object->target_binary)
 		snprintf(targets.binary, sizeof(targets.binary), "%s", object->target_binary);
+	if (object->target_prefixes)
+		snprintf(targets.prefixes, sizeof(targets.prefixes), "%s", object->target_prefixes);
 	return bpf_map_update_elem(bpf_map__fd(map), &zero, &targets, BPF_ANY) ? -errno : 0;
 }
 
@@ -162,17 +164,15 @@ static int attach_at(struct job *job, const struct attachable *prog, const char 
 	return tree__pin(link, "%s/link/%s_u%d", job->dir, prog->name, job->links);
 }
 
-static void attach_file(struct job *job, const char *path)
+static int attach_file(struct job *job, const char *path)
 {
+	struct uprobe_names names = {job->wanted.anchors, job->wanted.targets.prefixes};
 	struct uprobe_file *file = uprobe_file__open(path);
 	struct uprobe_functions found = {};
-	const char *names;
 
-	if (!file) {
-		job->err = -errno;
-		return;
-	}
-	uprobe_file__find(file, job->wanted.anchors, &found);
+	if (!file)
+		return -errno;
+	uprobe_file__find(file, &names, &found);
 	/*
 	 * The return first: an entry whose return is not seen would wait for it in vain, and a
 	 * return without its entry is nothing.
@@ -185,8 +185,8 @@ static void attach_file(struct job *job, const char *path)
 			if (!hook__on_functions(prog->section) ||
 			    on_return != !strncmp(prog->section, "uret", 4))
 				continue;
-			names = strchr(prog->section, '/') + 1;
-			uprobe_file__find(file, names, &functions);
+			names.list = strchr(prog->section, '/') + 1;
+			uprobe_file__find(file, &names, &functions);
 			for (int k = 0; k < functions.n; k++) {
 				int err = attach_at(job, prog, path, functions.offset[k]);
 
@@ -198,6 +198,7 @@ static void attach_file(struct job *job, const char *path)
 		}
 	job->files += found.n > 0;
 	uprobe_file__close(file);
+	return 0;
 }
 
 /* Every file that a process has mapped to execute, once, as it is mapped: deleted ones, too. */
@@ -228,9 +229,14 @@ static int attach_process(struct job *job)
 		if (known || n == FILES_MAX)
 			continue;
 		seen[n++] = one;
-		if (!path__format(path, "/proc/%u/map_files/%lx-%lx", job->wanted.targets.pid,
-				  start, end))
-			attach_file(job, path);
+		err = path__format(path, "/proc/%u/map_files/%lx-%lx", job->wanted.targets.pid,
+				   start, end);
+		if (!err)
+			err = attach_file(job, path);
+		/* What is no program (code that was made at run time), or is not mapped any more.
+		 */
+		if (err && err != -ENOEXEC && err != -ENOENT)
+			job->err = err;
 	}
 	fclose(maps);
 	return 0;
@@ -259,7 +265,9 @@ int uprobe__attach(const char *dir, const struct attachable *list, int n, struct
 	}
 	if (binary[0]) {
 		job.err = 0;
-		attach_file(&job, binary);
+		err = attach_file(&job, binary);
+		if (err)
+			job.err = err;
 	}
 	if (job.links && !job.err)
 		return 0;
