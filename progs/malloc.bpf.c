@@ -155,25 +155,26 @@ static __noinline int enter(struct pt_regs *ctx, __u64 size, __u64 old, __u64 re
 	return 0;
 }
 
-/* C++'s operators but for the one that is given a place: _ZnwmPv, and _ZdlPvS_ to delete it. */
+/*
+ * What frees comes first here, and so is attached first to a program that runs: whatever is
+ * remembered from then on is also seen when it is freed.
+ */
 SEC("uprobe")
-OTEL_FUNCTIONS("malloc,valloc,pvalloc,mallocx,_Zn[wa]m,_Zn[wa]m[RS]*")
-int OTEL_UPROBE(enter_malloc, __u64 size)
+OTEL_FUNCTIONS("free,cfree,free_sized,free_aligned_sized,dallocx,sdallocx,"
+	       "_Zd[la]Pv,_Zd[la]Pv[Rm]*,_Zd[la]PvSt*")
+int OTEL_UPROBE(release, __u64 address)
 {
-	return enter(ctx, size, 0, 0);
+	struct allocation freed;
+
+	if (address && otel_filter__pass() && forget(address, &freed))
+		count_freed(&freed, 1);
+	return 0;
 }
 
 /* A product that overflows fails: its size is nobody's, but not nothing. */
 static __always_inline __u64 product(__u64 n, __u64 size)
 {
 	return n * size ? n * size : n && size;
-}
-
-SEC("uprobe")
-OTEL_FUNCTIONS("calloc")
-int OTEL_UPROBE(enter_calloc, __u64 n, __u64 size)
-{
-	return enter(ctx, product(n, size), 0, 0);
 }
 
 SEC("uprobe")
@@ -188,6 +189,21 @@ OTEL_FUNCTIONS("reallocarray")
 int OTEL_UPROBE(enter_reallocarray, __u64 old, __u64 n, __u64 size)
 {
 	return enter(ctx, product(n, size), old, 0);
+}
+
+/* C++'s operators but for the one that is given a place: _ZnwmPv, and _ZdlPvS_ to delete it. */
+SEC("uprobe")
+OTEL_FUNCTIONS("malloc,valloc,pvalloc,mallocx,_Zn[wa]m,_Zn[wa]m[RS]*")
+int OTEL_UPROBE(enter_malloc, __u64 size)
+{
+	return enter(ctx, size, 0, 0);
+}
+
+SEC("uprobe")
+OTEL_FUNCTIONS("calloc")
+int OTEL_UPROBE(enter_calloc, __u64 n, __u64 size)
+{
+	return enter(ctx, product(n, size), 0, 0);
 }
 
 SEC("uprobe")
@@ -318,18 +334,6 @@ int OTEL_UPROBE(leave)
 			return 0;
 	}
 	return returned(ctx, t, address);
-}
-
-SEC("uprobe")
-OTEL_FUNCTIONS("free,cfree,free_sized,free_aligned_sized,dallocx,sdallocx,"
-	       "_Zd[la]Pv,_Zd[la]Pv[Rm]*,_Zd[la]PvSt*")
-int OTEL_UPROBE(release, __u64 address)
-{
-	struct allocation freed;
-
-	if (address && otel_filter__pass() && forget(address, &freed))
-		count_freed(&freed, 1);
-	return 0;
 }
 
 /* --- the end of a process ---------------------------------------------------------- */

@@ -43,7 +43,7 @@
 	const volatile __u32 pid OTEL_OPTION("0..4194304", "", "Process to trace; 0: see binary") \
 		OTEL_TAG("target_pid") = 0;                                                       \
 	const volatile char binary[256] OTEL_OPTION(                                              \
-		"0..255", "", "File whose functions are traced, in every process")                \
+		"0..255", "", "File whose functions are traced, in every process; or a pattern")  \
 		OTEL_TAG("target_binary") = "";                                                   \
 	const volatile char prefixes[64] OTEL_OPTION(                                             \
 		"0..63", "", "Functions are known by their names with one of these before, too")  \

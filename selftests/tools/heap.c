@@ -5,7 +5,8 @@
  *	heap [-d LIBRARY] [STEP]...
  *
  * Built with each allocator in each way. -d: the functions are those of a library that is opened
- * when the step "open" comes. Does the next step for each byte on its standard input. When it is
+ * when the step "open" comes. Does the next step for each byte on its standard input, the last one
+ * again when there is none left. When it is
  * ready, and after each step, it says what it has allocated and freed so far, a line of five
  * numbers: allocations, frees, bytes allocated, bytes freed, failures. Ends with its input.
  *
@@ -26,6 +27,8 @@
 #ifdef DYNAMIC
 #include <dlfcn.h>
 #endif
+
+#include "heap.h"
 
 #define ALIGNED "St11align_val_t"
 #define NOTHROW "RKSt9nothrow_t"
@@ -197,7 +200,7 @@ static void release(void *p, size_t size)
 
 static void *kept[64];
 
-static void plain(void)
+__attribute__((noinline)) static void plain(void)
 {
 	void *p[64];
 
@@ -323,7 +326,7 @@ static void drop(void)
 
 static pthread_barrier_t barrier;
 static void *slots[SLOTS]; /* each begins with its size */
-static int rounds = 500;
+static int rounds;
 
 static void put(size_t slot, size_t *p)
 {
@@ -340,7 +343,7 @@ static void *work(void *arg)
 
 	for (;;) {
 		pthread_barrier_wait(&barrier);
-		for (int i = 0; i < rounds; i++) {
+		for (int i = 0; i < __atomic_load_n(&rounds, __ATOMIC_RELAXED); i++) {
 			size_t size, *p;
 
 			random = random * 1103515245 + 12345;
@@ -366,24 +369,36 @@ static void start_threads(void)
 			abort();
 }
 
-static void stress(void)
+static void finish(void)
 {
-	pthread_barrier_wait(&barrier);
 	pthread_barrier_wait(&barrier);
 	for (size_t i = 0; i < SLOTS; i++)
 		put(i, NULL);
 }
 
-/* Until it is killed. */
+static void stress(void)
+{
+	rounds = 500;
+	pthread_barrier_wait(&barrier);
+	finish();
+}
+
+/* In the background, from one step to another. */
 static void spin(void)
 {
 	rounds = 1000000000;
 	pthread_barrier_wait(&barrier);
 }
 
+static void stop(void)
+{
+	__atomic_store_n(&rounds, 0, __ATOMIC_RELAXED);
+	finish();
+}
+
 /* --- processes -------------------------------------------------------------------------- */
 
-/* A child frees what is its parent's, which is not its parent's any less; 100 bytes go with it. */
+/* A child frees what is its parent's, which is not its parent's any less, and what is its own. */
 static void forks(void)
 {
 	void *p = made(of.malloc(4096), 4096);
@@ -392,7 +407,6 @@ static void forks(void)
 
 	if (!child) {
 		of.free(p);
-		made(of.malloc(100), 100);
 		release(made(of.calloc(5, 10), 50), 50);
 		_exit(0);
 	}
@@ -401,19 +415,17 @@ static void forks(void)
 	release(p, 4096);
 }
 
-/* 2,500 of 1 KiB to 2 MiB, whose sizes are not known beforehand to whoever samples them. */
 static void sampled(void)
 {
-	for (unsigned int i = 0; i < 2500; i++) {
-		size_t size = 1024 + i * 2654435761u % (2 << 20);
+	for (unsigned int i = 0; i < SAMPLED; i++) {
+		size_t size = SAMPLED_SIZE(i);
 		void *p = of.malloc(size);
 
 		if (!p)
 			abort();
 		count(&counts->allocations, 1);
 		count(&counts->allocated, size);
-		unmade(p, size);
-		of.free(p);
+		release(p, size);
 	}
 }
 
@@ -426,6 +438,13 @@ static void map_code(void)
 	    mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0) == MAP_FAILED)
 		abort();
 	close(fd);
+}
+
+static void execute_again(char **argv, int step)
+{
+	argv[step] = argv[0];
+	execv(argv[0], argv + step);
+	abort();
 }
 
 static void answer(void)
@@ -461,7 +480,7 @@ int main(int argc, char **argv)
 	start_threads();
 	answer();
 	for (; read(0, &byte, 1) == 1; step++) {
-		const char *what = step < argc ? argv[step] : "";
+		const char *what = argv[step < argc ? step : argc - 1];
 
 		if (!strcmp(what, "all"))
 			all();
@@ -471,12 +490,14 @@ int main(int argc, char **argv)
 			stress();
 		else if (!strcmp(what, "spin"))
 			spin();
+		else if (!strcmp(what, "stop"))
+			stop();
 		else if (!strcmp(what, "fork"))
 			forks();
 		else if (!strcmp(what, "sampled"))
 			sampled();
 		else if (!strcmp(what, "exec"))
-			execv(argv[0], argv + step);
+			execute_again(argv, step);
 #ifdef DYNAMIC
 		else if (!strcmp(what, "open") && library) {
 			void *opened = dlopen(library, RTLD_NOW | OWN_SCOPE);
