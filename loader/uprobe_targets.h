@@ -5,6 +5,11 @@
 
 #include <sys/types.h>
 
+struct uprobe_target {
+	dev_t device;
+	ino_t inode;
+};
+
 /**
  * struct uprobe_targets - files that have been found so far
  * @found: called with the path of each file, once, whatever names it has; returns 0 or -errno
@@ -15,10 +20,7 @@
 struct uprobe_targets {
 	int (*found)(const char *path, void *ctx);
 	void *ctx;
-	struct uprobe_target {
-		dev_t device;
-		ino_t inode;
-	} *seen;
+	struct uprobe_target *seen;
 	int n, room;
 };
 
