@@ -82,9 +82,19 @@ EXPORTER_LIB := $(filter-out %/main.o,$(EXPORTER_OBJ))
 TEST_LIB := $(call obj,selftests/lib/*.c)
 TESTS := $(patsubst selftests/%.c,$(U)/selftests/%,$(wildcard selftests/*_test.c))
 TOOLS := $(U)/selftests/tools
-TEST_TOOLS := $(patsubst selftests/tools/%.c,$(TOOLS)/%,$(filter-out %/burn_dlopen.c %/burn_library.c,$(wildcard selftests/tools/*.c))) \
+# The heap workload with each allocator that is there: linked, linked statically, and copies of the libraries, as a probe on
+# a library that others have mapped would slow them down.
+SYSTEM_LIB := /usr/lib/$(MULTIARCH)
+allocator_lib = $(and $(wildcard $(SYSTEM_LIB)/$(1)),lib/$(1))
+HEAPS := glibc static lib/libc.so.6 $(foreach l,libjemalloc.so.2 libtcmalloc_minimal.so.4 libmimalloc.so.2,$(call allocator_lib,$(l))) \
+	$(if $(wildcard $(SYSTEM_LIB)/libjemalloc.so $(SYSTEM_LIB)/libjemalloc.a),jemalloc jemalloc_static jemalloc_prefixed) \
+	$(if $(wildcard $(SYSTEM_LIB)/libtcmalloc_minimal.so $(SYSTEM_LIB)/libtcmalloc_minimal.a),tcmalloc tcmalloc_static) \
+	$(if $(wildcard $(SYSTEM_LIB)/libmimalloc.so),mimalloc) \
+	$(if $(shell command -v musl-gcc),musl musl_static lib/ld-musl.so)
+TEST_TOOLS := $(patsubst selftests/tools/%.c,$(TOOLS)/%,$(filter-out %/burn_dlopen.c %/burn_library.c %/heap.c,$(wildcard selftests/tools/*.c))) \
 	$(addprefix $(TOOLS)/,burn_cpp burn_dlopen libburn.so burn_id burn_link libfar.so) \
-	$(if $(shell command -v $(RUSTC)),$(addprefix $(TOOLS)/,burn_rust burn_rust_v0))
+	$(if $(shell command -v $(RUSTC)),$(addprefix $(TOOLS)/,burn_rust burn_rust_v0)) \
+	$(addprefix $(TOOLS)/heap/,$(HEAPS))
 
 .PHONY: all progs tests install uninstall dist deb rpm check soak bench lint clean need asan
 .DELETE_ON_ERROR:
@@ -212,6 +222,41 @@ $(TOOLS)/far: selftests/tools/far.c
 $(TOOLS)/libfar.so: selftests/tools/far.c
 	@mkdir -p $(@D)
 	$(tool_cc) -DLIBRARY -shared -fPIC -Wl,--build-id -o $@
+
+# Known allocations, by each allocator. Copies are other files than what the system has mapped.
+heap_cc = $(if $(findstring musl,$(@F)),musl-gcc,$(CC)) -std=gnu11 $(TOOL_CFLAGS) -MMD -MP -MF $@.d -MT $@ $(filter %.c,$^)
+$(addprefix $(TOOLS)/heap/,$(filter-out lib/%,$(HEAPS))): $(TOOLS)/heap/%: selftests/tools/heap.c
+	@mkdir -p $(@D)
+	$(heap_cc) $(HEAP_$*) -o $@ $(HEAP_LIBS_$*) -pthread
+$(TOOLS)/heap/lib/ld-musl.so: /usr/lib/$(MULTIARCH:-gnu=-musl)/libc.so
+	@mkdir -p $(@D)
+	cp -L $< $@
+$(TOOLS)/heap/lib/%: $(SYSTEM_LIB)/%
+	@mkdir -p $(@D)
+	cp -L $< $@
+HEAP_glibc := -DDYNAMIC
+HEAP_LIBS_glibc := -ldl
+HEAP_musl := -DDYNAMIC
+HEAP_jemalloc := -DDYNAMIC -Wl,-rpath,'$$ORIGIN/lib' -Wl,--no-as-needed
+HEAP_LIBS_jemalloc := -ljemalloc -ldl
+HEAP_tcmalloc := $(HEAP_jemalloc)
+HEAP_LIBS_tcmalloc := -ltcmalloc_minimal -ldl
+HEAP_mimalloc := $(HEAP_jemalloc)
+HEAP_LIBS_mimalloc := -lmimalloc -ldl
+HEAP_static := -static -DWITH_REALLOCARRAY -DWITH_PVALLOC
+HEAP_musl_static := -static -DWITH_REALLOCARRAY
+HEAP_jemalloc_static := -DWITH_REALLOCARRAY -DWITH_OPERATORS
+HEAP_LIBS_jemalloc_static := $(SYSTEM_LIB)/libjemalloc.a -lstdc++ -lm
+HEAP_tcmalloc_static := -DWITH_REALLOCARRAY -DWITH_PVALLOC -DWITH_OPERATORS
+HEAP_LIBS_tcmalloc_static := $(SYSTEM_LIB)/libtcmalloc_minimal.a -lstdc++ -lm
+# As jemalloc calls its functions when it is configured with a prefix.
+HEAP_jemalloc_prefixed := -DPREFIX=je_
+HEAP_LIBS_jemalloc_prefixed = $@.a -lm
+$(TOOLS)/heap/jemalloc_prefixed: | $(TOOLS)/heap/jemalloc_prefixed.a
+$(TOOLS)/heap/jemalloc_prefixed.a: $(SYSTEM_LIB)/libjemalloc.a
+	@mkdir -p $(@D)
+	objcopy $(foreach f,malloc calloc realloc free posix_memalign aligned_alloc memalign valloc mallocx rallocx xallocx sallocx \
+		dallocx sdallocx nallocx malloc_usable_size,--redefine-sym $(f)=je_$(f)) $< $@
 
 # --- around ------------------------------------------------------------------
 

@@ -21,9 +21,9 @@
 #include "tagged.h"
 #include "tree.h"
 #include "uprobe_file.h"
+#include "uprobe_targets.h"
 
 #define UPROBE_PMU "/sys/bus/event_source/devices/uprobe"
-#define FILES_MAX 256
 #define ANCHORS_MAX 128
 
 /* --- what the object says --------------------------------------------------------- */
@@ -70,6 +70,8 @@ int uprobe__write_targets(const struct object *object)
 		targets.pid = *object->target_pid;
 	if (object->target_binary)
 		snprintf(targets.binary, sizeof(targets.binary), "%s", object->target_binary);
+	if (object->target_prefixes)
+		snprintf(targets.prefixes, sizeof(targets.prefixes), "%s", object->target_prefixes);
 	return bpf_map_update_elem(bpf_map__fd(map), &zero, &targets, BPF_ANY) ? -errno : 0;
 }
 
@@ -162,17 +164,16 @@ static int attach_at(struct job *job, const struct attachable *prog, const char 
 	return tree__pin(link, "%s/link/%s_u%d", job->dir, prog->name, job->links);
 }
 
-static void attach_file(struct job *job, const char *path)
+static int attach_file(const char *path, void *ctx)
 {
+	struct job *job = ctx;
+	struct uprobe_names names = {job->wanted.anchors, job->wanted.targets.prefixes};
 	struct uprobe_file *file = uprobe_file__open(path);
 	struct uprobe_functions found = {};
-	const char *names;
 
-	if (!file) {
-		job->err = -errno;
-		return;
-	}
-	uprobe_file__find(file, job->wanted.anchors, &found);
+	if (!file)
+		return -errno;
+	uprobe_file__find(file, &names, &found);
 	/*
 	 * The return first: an entry whose return is not seen would wait for it in vain, and a
 	 * return without its entry is nothing.
@@ -185,8 +186,8 @@ static void attach_file(struct job *job, const char *path)
 			if (!hook__on_functions(prog->section) ||
 			    on_return != !strncmp(prog->section, "uret", 4))
 				continue;
-			names = strchr(prog->section, '/') + 1;
-			uprobe_file__find(file, names, &functions);
+			names.list = strchr(prog->section, '/') + 1;
+			uprobe_file__find(file, &names, &functions);
 			for (int k = 0; k < functions.n; k++) {
 				int err = attach_at(job, prog, path, functions.offset[k]);
 
@@ -198,47 +199,13 @@ static void attach_file(struct job *job, const char *path)
 		}
 	job->files += found.n > 0;
 	uprobe_file__close(file);
-}
-
-/* Every file that a process has mapped to execute, once, as it is mapped: deleted ones, too. */
-static int attach_process(struct job *job)
-{
-	struct {
-		unsigned int major, minor;
-		unsigned long inode;
-	} seen[FILES_MAX], one;
-	char path[PATH_MAX], line[PATH_MAX + 256];
-	int n = 0, err = path__format(path, "/proc/%u/maps", job->wanted.targets.pid);
-	FILE *maps = err ? NULL : fopen(path, "re");
-
-	if (!maps)
-		return err ? err : -errno;
-	while (fgets(line, sizeof(line), maps)) {
-		unsigned long start, end;
-		bool known = false;
-		char rights[8];
-
-		if (sscanf(line, "%lx-%lx %7s %*s %x:%x %lu", &start, &end, rights, &one.major,
-			   &one.minor, &one.inode) != 6 ||
-		    !one.inode || !strchr(rights, 'x'))
-			continue;
-		for (int i = 0; i < n && !known; i++)
-			known = seen[i].inode == one.inode && seen[i].major == one.major &&
-				seen[i].minor == one.minor;
-		if (known || n == FILES_MAX)
-			continue;
-		seen[n++] = one;
-		if (!path__format(path, "/proc/%u/map_files/%lx-%lx", job->wanted.targets.pid,
-				  start, end))
-			attach_file(job, path);
-	}
-	fclose(maps);
 	return 0;
 }
 
 int uprobe__attach(const char *dir, const struct attachable *list, int n, struct failure *failure)
 {
 	struct job job = {.dir = dir, .list = list, .n = n, .type = uprobe__type()};
+	struct uprobe_targets targets = {.found = attach_file, .ctx = &job};
 	const char *binary = job.wanted.targets.binary;
 	bool any = false;
 	int err;
@@ -252,15 +219,17 @@ int uprobe__attach(const char *dir, const struct attachable *list, int n, struct
 		return failed(failure, EXIT_MAP, "cannot read %s/map/targets: %s", dir,
 			      failure__reason(err));
 	if (job.wanted.targets.pid) {
-		err = attach_process(&job);
+		err = uprobe_targets__of_process(&targets, job.wanted.targets.pid, &job.err);
 		if (err)
 			return failed(failure, EXIT_ATTACH, "there is no process %u to trace: %s",
 				      job.wanted.targets.pid, failure__reason(err));
 	}
 	if (binary[0]) {
-		job.err = 0;
-		attach_file(&job, binary);
+		err = uprobe_targets__of_pattern(&targets, binary);
+		if (err)
+			job.err = err;
 	}
+	uprobe_targets__free(&targets);
 	if (job.links && !job.err)
 		return 0;
 	if (job.files && job.err)

@@ -3,10 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <gelf.h>
 #include <libelf.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "uprobe_place.h"
@@ -21,11 +23,18 @@ struct uprobe_file *uprobe_file__open(const char *path)
 {
 	struct uprobe_file *file = calloc(1, sizeof(*file));
 	GElf_Ehdr header;
+	struct stat st;
 
 	if (!file)
 		return NULL;
 	elf_version(EV_CURRENT);
-	file->fd = open(path, O_RDONLY | O_CLOEXEC);
+	/* To open a device or a pipe may do something, or wait. */
+	file->fd = -1;
+	if (!stat(path, &st)) {
+		errno = ENOEXEC;
+		if (S_ISREG(st.st_mode))
+			file->fd = open(path, O_RDONLY | O_CLOEXEC);
+	}
 	if (file->fd >= 0)
 		file->elf = elf_begin(file->fd, ELF_C_READ_MMAP, NULL);
 	if (file->elf && elf_kind(file->elf) == ELF_K_ELF && gelf_getehdr(file->elf, &header) &&
@@ -52,14 +61,51 @@ void uprobe_file__close(struct uprobe_file *file)
 	errno = err;
 }
 
-static bool is_among(const char *names, const char *name)
+/* Whether a name is one of a list: most are not, and differ before the first wildcard. */
+static bool is_among(const char *list, const char *name)
 {
-	size_t len = strlen(name);
+	char pattern[128];
 
-	for (const char *at = names; len && (at = strstr(at, name)); at++)
-		if ((at == names || at[-1] == ',') && (!at[len] || at[len] == ','))
+	for (size_t len; *list; list += len + (list[len] == ',')) {
+		size_t plain = 0;
+
+		len = strcspn(list, ",");
+		while (plain < len && list[plain] != '*' && list[plain] != '[' &&
+		       list[plain] == name[plain])
+			plain++;
+		if (plain == len && !name[plain])
 			return true;
+		if (plain == len || (list[plain] != '*' && list[plain] != '[') ||
+		    len >= sizeof(pattern))
+			continue;
+		memcpy(pattern, list, len);
+		pattern[len] = '\0';
+		if (!fnmatch(pattern, name, 0))
+			return true;
+	}
 	return false;
+}
+
+/* What stands behind one of the prefixes; NULL if the name begins with none. */
+static const char *behind_prefix(const char *prefixes, const char *name)
+{
+	for (size_t len; *prefixes; prefixes += len + (prefixes[len] == ',')) {
+		len = strcspn(prefixes, ",");
+		if (len && !strncmp(name, prefixes, len))
+			return name + len;
+	}
+	return NULL;
+}
+
+/*
+ * A local symbol is some file's own function, which may do anything, but for prefixed ones: those
+ * are an allocator's, linked into a library that does not export it.
+ */
+static bool is_wanted(const struct uprobe_names *names, const char *name, bool is_local)
+{
+	const char *rest = behind_prefix(names->prefixes, name);
+
+	return (rest && is_among(names->list, rest)) || (!is_local && is_among(names->list, name));
 }
 
 static void add(struct uprobe_functions *found, __u64 offset)
@@ -102,7 +148,8 @@ static void add_symbol(struct uprobe_file *file, const GElf_Sym *symbol,
 	}
 }
 
-void uprobe_file__find(struct uprobe_file *file, const char *names, struct uprobe_functions *found)
+void uprobe_file__find(struct uprobe_file *file, const struct uprobe_names *names,
+		       struct uprobe_functions *found)
 {
 	Elf_Scn *section = NULL;
 
@@ -120,11 +167,11 @@ void uprobe_file__find(struct uprobe_file *file, const char *names, struct uprob
 			const char *name;
 
 			if (!gelf_getsym(data, i, &symbol) || symbol.st_shndx == SHN_UNDEF ||
-			    GELF_ST_TYPE(symbol.st_info) != STT_FUNC ||
-			    GELF_ST_BIND(symbol.st_info) == STB_LOCAL)
+			    GELF_ST_TYPE(symbol.st_info) != STT_FUNC)
 				continue;
 			name = elf_strptr(file->elf, header.sh_link, symbol.st_name);
-			if (name && is_among(names, name))
+			if (name &&
+			    is_wanted(names, name, GELF_ST_BIND(symbol.st_info) == STB_LOCAL))
 				add_symbol(file, &symbol, found);
 		}
 	}

@@ -9,7 +9,7 @@
 /** struct uprobe_file - an open file. Opaque. */
 struct uprobe_file;
 
-/** uprobe_file__open - NULL with errno set if it is no ELF file that can be read */
+/** uprobe_file__open - NULL with errno set if it cannot be read; ENOEXEC: no 64-bit ELF file */
 struct uprobe_file *uprobe_file__open(const char *path);
 void uprobe_file__close(struct uprobe_file *file);
 
@@ -18,20 +18,30 @@ void uprobe_file__close(struct uprobe_file *file);
  * @n:      how many
  * @offset: in the file; functions that are one under several names are there once
  */
-#define UPROBE_FUNCTIONS_MAX 32
+#define UPROBE_FUNCTIONS_MAX 64
 struct uprobe_functions {
 	int n;
 	__u64 offset[UPROBE_FUNCTIONS_MAX];
 };
 
 /**
+ * struct uprobe_names - names of functions, as a linker knows them
+ * @list:     comma separated; '*' and '[...]' as in a shell's file names
+ * @prefixes: comma separated: names of the list with one of these before them count as well
+ */
+struct uprobe_names {
+	const char *list, *prefixes;
+};
+
+/**
  * uprobe_file__find - the functions that a file defines
  * @file:  the file
- * @names: comma separated
+ * @names: their names
  * @found: filled
  *
  * Each offset is that of the instruction to probe: see uprobe_place__find().
  */
-void uprobe_file__find(struct uprobe_file *file, const char *names, struct uprobe_functions *found);
+void uprobe_file__find(struct uprobe_file *file, const struct uprobe_names *names,
+		       struct uprobe_functions *found);
 
 #endif

@@ -28,7 +28,7 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
-OTEL_TARGETS("malloc");
+OTEL_TARGETS("malloc", "je_,_rjem_,mi_,tc_");
 
 const volatile __u32 sample_bytes
 	OTEL_OPTION("1..1073741824", "By",
@@ -88,9 +88,24 @@ struct {
 /* A call that is made so far below another one is made by it: calloc() that calls malloc(). */
 #define NESTED_MAX 16384
 
+/*
+ * So is one with the very same stack that will return to where the kernel has sent the other one's
+ * return: pvalloc() that ends by jumping to memalign(). With another return address the one before
+ * has not returned.
+ */
+static __noinline _Bool is_jumped_to(__u64 sp)
+{
+	__u64 trampoline = uprobe__trampoline(bpf_get_current_task_btf()), address = 0;
+
+	return trampoline && !bpf_probe_read_user(&address, sizeof(address), (void *)sp) &&
+	       address == trampoline;
+}
+
 static __always_inline _Bool is_nested(const struct thread *t, __u64 sp)
 {
-	return t->sp && t->epoch == otel_filter.epoch && sp < t->sp && t->sp - sp < NESTED_MAX;
+	if (!t->sp || t->epoch != otel_filter.epoch || sp > t->sp || t->sp - sp >= NESTED_MAX)
+		return 0;
+	return sp < t->sp || is_jumped_to(sp);
 }
 
 static __noinline __u64 next_sample(void)
@@ -140,23 +155,30 @@ static __noinline int enter(struct pt_regs *ctx, __u64 size, __u64 old, __u64 re
 	return 0;
 }
 
+/*
+ * What frees comes first here, and so is attached first to a program that runs: whatever is
+ * remembered from then on is also seen when it is freed.
+ */
 SEC("uprobe")
-OTEL_FUNCTIONS("malloc,valloc,pvalloc,_Znwm,_Znam")
-int OTEL_UPROBE(enter_malloc, __u64 size)
+OTEL_FUNCTIONS("free,cfree,free_sized,free_aligned_sized,dallocx,sdallocx,"
+	       "_Zd[la]Pv,_Zd[la]Pv[Rm]*,_Zd[la]PvSt*")
+int OTEL_UPROBE(release, __u64 address)
 {
-	return enter(ctx, size, 0, 0);
+	struct allocation freed;
+
+	if (address && otel_filter__pass() && forget(address, &freed))
+		count_freed(&freed, 1);
+	return 0;
 }
 
-/* A product that overflows fails: its size is nobody's. */
-SEC("uprobe")
-OTEL_FUNCTIONS("calloc")
-int OTEL_UPROBE(enter_calloc, __u64 n, __u64 size)
+/* A product that overflows fails: its size is nobody's, but not nothing. */
+static __always_inline __u64 product(__u64 n, __u64 size)
 {
-	return enter(ctx, n * size, 0, 0);
+	return n * size ? n * size : n && size;
 }
 
 SEC("uprobe")
-OTEL_FUNCTIONS("realloc")
+OTEL_FUNCTIONS("realloc,rallocx")
 int OTEL_UPROBE(enter_realloc, __u64 old, __u64 size)
 {
 	return enter(ctx, size, old, 0);
@@ -166,7 +188,22 @@ SEC("uprobe")
 OTEL_FUNCTIONS("reallocarray")
 int OTEL_UPROBE(enter_reallocarray, __u64 old, __u64 n, __u64 size)
 {
-	return enter(ctx, n * size, old, 0);
+	return enter(ctx, product(n, size), old, 0);
+}
+
+/* C++'s operators but for the one that is given a place: _ZnwmPv, and _ZdlPvS_ to delete it. */
+SEC("uprobe")
+OTEL_FUNCTIONS("malloc,valloc,pvalloc,mallocx,_Zn[wa]m,_Zn[wa]m[RS]*")
+int OTEL_UPROBE(enter_malloc, __u64 size)
+{
+	return enter(ctx, size, 0, 0);
+}
+
+SEC("uprobe")
+OTEL_FUNCTIONS("calloc")
+int OTEL_UPROBE(enter_calloc, __u64 n, __u64 size)
+{
+	return enter(ctx, product(n, size), 0, 0);
 }
 
 SEC("uprobe")
@@ -276,8 +313,8 @@ static __always_inline int returned(struct pt_regs *ctx, struct thread *t, __u64
 
 SEC("uretprobe")
 OTEL_FUNCTIONS(
-	"malloc,valloc,pvalloc,_Znwm,_Znam,calloc,realloc,reallocarray,memalign,aligned_alloc,"
-	"posix_memalign")
+	"malloc,[cv]alloc,pvalloc,realloc,reallocarray,memalign,aligned_alloc,posix_memalign,"
+	"[mr]allocx,_Zn[wa]m,_Zn[wa]m[RS]*")
 int OTEL_UPROBE(leave)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
@@ -297,17 +334,6 @@ int OTEL_UPROBE(leave)
 			return 0;
 	}
 	return returned(ctx, t, address);
-}
-
-SEC("uprobe")
-OTEL_FUNCTIONS("free,cfree,_ZdlPv,_ZdaPv,_ZdlPvm,_ZdaPvm")
-int OTEL_UPROBE(release, __u64 address)
-{
-	struct allocation freed;
-
-	if (address && otel_filter__pass() && forget(address, &freed))
-		count_freed(&freed, 1);
-	return 0;
 }
 
 /* --- the end of a process ---------------------------------------------------------- */

@@ -100,4 +100,27 @@ static __always_inline __s64 mm_struct__pages(struct mm_struct *mm, int kind)
 	return pages > 0 ? pages : 0;
 }
 
+/* kernel/events/uprobes.c, as it is known to BTF: all of it is missing without CONFIG_UPROBES. */
+struct xol_area___vaddr {
+	unsigned long vaddr;
+} __attribute__((preserve_access_index));
+
+struct uprobes_state___xol {
+	struct xol_area___vaddr *xol_area;
+} __attribute__((preserve_access_index));
+
+struct mm_struct___uprobes {
+	struct uprobes_state___xol uprobes_state;
+} __attribute__((preserve_access_index));
+
+/* Where functions return to whose return is probed: uprobe_get_trampoline_vaddr(). 0: none is. */
+static __always_inline unsigned long uprobe__trampoline(struct task_struct *task)
+{
+	struct mm_struct___uprobes *mm = (void *)task->mm;
+
+	if (!mm || !bpf_core_field_exists(mm->uprobes_state.xol_area))
+		return 0;
+	return BPF_CORE_READ(mm, uprobes_state.xol_area, vaddr);
+}
+
 #endif

@@ -19,8 +19,8 @@
 
 /**
  * OTEL_FUNCTIONS - the functions that a uprobe or uretprobe program is for
- * @names: comma separated, a string literal; at most 117 characters. Those that a file
- *         does not define are left out.
+ * @names: comma separated, a string literal; at most 117 characters. '*' and '[...]' as in a
+ * shell's file names. Those that a file does not define are left out.
  *
  * The program may be put on an instruction behind the first one, which the kernel can emulate
  * instead of single-stepping it: registers for arguments and the stack pointer are then what they
@@ -29,10 +29,11 @@
 #define OTEL_FUNCTIONS(names) OTEL_TAG("functions|" names)
 
 /**
- * OTEL_TARGETS - declare the options "pid" and "binary" and the map that keeps them
+ * OTEL_TARGETS - declare the options "pid", "binary" and "prefixes" and the map that keeps them
  * @names: functions, comma separated: files that define none of them are left alone
+ * @known: what is known to stand before such names, comma separated, or ""
  */
-#define OTEL_TARGETS(names)                                                                       \
+#define OTEL_TARGETS(names, known)                                                                \
 	struct {                                                                                  \
 		__uint(type, BPF_MAP_TYPE_ARRAY);                                                 \
 		__uint(max_entries, 1);                                                           \
@@ -42,8 +43,11 @@
 	const volatile __u32 pid OTEL_OPTION("0..4194304", "", "Process to trace; 0: see binary") \
 		OTEL_TAG("target_pid") = 0;                                                       \
 	const volatile char binary[256] OTEL_OPTION(                                              \
-		"0..255", "", "File whose functions are traced, in every process")                \
-		OTEL_TAG("target_binary") = ""
+		"0..255", "", "File whose functions are traced, in every process; or a pattern")  \
+		OTEL_TAG("target_binary") = "";                                                   \
+	const volatile char prefixes[64] OTEL_OPTION(                                             \
+		"0..63", "", "Functions are known by their names with one of these before, too")  \
+		OTEL_TAG("target_prefixes") = known
 
 /*
  * The kernel lets these programs be preempted, with the task kept on its CPU, so another task's

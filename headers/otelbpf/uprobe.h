@@ -11,7 +11,8 @@
  * struct otel_targets - whose functions; the only entry of the map "targets"
  * @pid:    a process: the files that it has mapped; 0: none
  * @pad:    zero
- * @binary: a file, for every process that maps it; "": none
+ * @binary: a file, or a pattern of files, for every process that maps it; "": none
+ * @prefixes: comma separated; functions have these before their names in some files
  *
  * What to look for and not where it is, so that attaching again finds what is there then.
  */
@@ -19,6 +20,7 @@ struct otel_targets {
 	__u32 pid;
 	__u32 pad;
 	char binary[256];
+	char prefixes[64];
 };
 
 #endif
