@@ -65,10 +65,6 @@ struct output *output__open(const char *spec, const char *format, int *code);
  *               an attempt under way may finish within its time-out, waiting for a
  *               retry ends at once
  * @report:      filled in
- *
- * While several outputs are open each has its share of the time up to the deadline, so that one
- * that does not answer leaves time to the others; what it could not take it is not sent again in
- * the same export, and from then on, until it takes something, it gets one attempt for each export.
  */
 enum delivery output__send(struct output *output, enum signal_kind kind, const void *request,
 			   size_t len, __u64 deadline_ns, const volatile bool *stop,
