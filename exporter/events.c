@@ -344,14 +344,15 @@ static void skip(struct export *export, struct reading *reading, int i, __u64 fr
 {
 	struct cursor *cursor = &reading->feed->cursors[i];
 	enum signal_kind kind = kind_of(reading);
-	__u64 from = cursor->in_flight ? cursor->next : cursor->position, lost;
+	bool waits = cursor->in_flight && !cursor->skipped;
+	__u64 from = waits ? cursor->next : cursor->position, lost;
 
 	lost = count_records(reading, from, front);
 	warn("%s: %llu events are given up for it: half of the ring of %s is full of what others "
 	     "have taken",
 	     output__name(export->outputs->one[i].output, kind), (unsigned long long)lost,
 	     reading->scope);
-	if (cursor->in_flight) {
+	if (waits) {
 		outputs__give_up(export->outputs, i, kind, &cursor->tally);
 		cursor->skipped = true;
 	}

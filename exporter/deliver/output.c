@@ -14,6 +14,7 @@ static const struct {
 	struct output *(*open)(const char *path, enum format format, int *code);
 } outputs[] = {
 	{"otlp", http__open},
+	{"otlp:", http__open},
 	{"file:", file__open},
 	{"stdout", stdout__open},
 };
@@ -43,7 +44,8 @@ struct output *output__open(const char *spec, const char *format, int *code)
 			return outputs[i].open(spec + len, number, code);
 		}
 	}
-	*code = fail(EXIT_USAGE, "no such output: %s: it must be otlp, file:PATH or stdout", spec);
+	*code = fail(EXIT_USAGE,
+		     "no such output: %s: it must be otlp, otlp:NAME, file:PATH or stdout", spec);
 	return NULL;
 }
 

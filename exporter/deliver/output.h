@@ -43,6 +43,7 @@ struct output;
 /**
  * output__open - open a destination
  * @spec:   "otlp" (OTLP/HTTP or OTLP/gRPC as the OTEL_EXPORTER_OTLP_* variables say),
+ *          "otlp:NAME" (likewise with variables of its own, NAME_OTEL_EXPORTER_OTLP_*),
  *          "file:PATH", "stdout"
  * @format: "protobuf", "json" or NULL: for otlp NULL is what the environment says;
  *          for file and stdout NULL is json (JSON lines, one request a line);
