@@ -350,14 +350,15 @@ static void skip(struct export *export, struct reading *reading, int i, __u64 fr
 	lost = count_records(reading, from, front);
 	warn("%s: %llu events are given up for it: half of the ring of %s is full of what others "
 	     "have taken",
-	     output__name(export->outputs->one[i].output, kind), (unsigned long long)lost,
-	     reading->scope);
+	     output__name(export->outputs->one[i].output, kind),
+	     (unsigned long long)(lost + (waits ? cursor->tally.items : 0)), reading->scope);
 	if (waits) {
 		outputs__give_up(export->outputs, i, kind, &cursor->tally);
 		cursor->skipped = true;
 	}
 	outputs__lost(export->outputs, i, kind, lost, NULL);
-	cursor->position = front;
+	/* What is under way may hold more than that: it is given up as a whole. */
+	cursor->position = waits && cursor->next > front ? cursor->next : front;
 }
 
 /*

@@ -28,7 +28,7 @@ static void help(FILE *out)
 		"  --interval TIME      time between exports: 500ms, 10s, 1m (default: what\n"
 		"                       OTEL_METRIC_EXPORT_INTERVAL says, else 60s)\n"
 		"  --duration TIME      stop after this time, with a last export\n"
-		"  --output WHERE       otlp, file:PATH or stdout; may be repeated (default: "
+		"  --output WHERE       otlp, otlp:NAME, file:PATH, stdout; repeatable (default: "
 		"otlp)\n"
 		"  --format FORMAT      json, protobuf; for a person: table (metrics, on stdout),\n"
 		"                       folded, pprof, html (profiles, on stdout or file:PATH)\n"

@@ -256,12 +256,13 @@ TEST_TIMEOUT(a_dead_output_delays_nobody, 120)
  */
 TEST_TIMEOUT(what_a_dead_output_loses_is_counted, 120)
 {
-	static const struct reply never = {.close = true};
+	static const struct reply never = {.hang = true};
 	_cleanup_collector_ struct collector *collector = live__collector(),
 					     *third = live__collector();
 	_cleanup_live_ struct live *live = live__begin();
 	_cleanup_json_ struct json_object *metrics = NULL;
-	struct receiver *dead = receiver__start(&never, 1);
+	/* Its port is closed. */
+	struct receiver *dead = receiver__new(&never, 1);
 	__u64 calls = 0, full, lost, seen;
 	static struct output output;
 	pid_t pid;
