@@ -203,6 +203,12 @@ TEST_TIMEOUT(what_is_between_cuts_delays_and_corrupts, 120)
 	flow.lost = exporter_lost(collector);
 	EXPECT_GT(flow.lost, 0);
 	EXPECT_GE(proxy__harmed(proxy), ARRAY_SIZE(faults));
+	EXPECT_EQ(live__stop(flow.exporter), 0);
+	/* What is still there, in its own time. */
+	unsetenv("OTEL_METRIC_EXPORT_TIMEOUT");
+	unsetenv(P "TRACES_ENDPOINT");
+	setenv(P "TIMEOUT", "10000", 1);
+	flow__start_exporter(&flow, collector__http_url(collector));
 	flow__end(&flow);
 	proxy__stop(proxy);
 }
@@ -298,6 +304,7 @@ TEST_TIMEOUT(what_a_dead_output_loses_is_counted, 120)
 	EXPECT_EQ(otlp_json__total(metrics, "otelbpf.exporter.span.lost", "otel.component.name",
 				   "otlp/0"),
 		  lost);
+	unsetenv("OTEL_METRIC_EXPORT_TIMEOUT");
 	setenv(P "ENDPOINT", collector__http_url(third), 1);
 	EXPECT_EQ(live__exporter(&output, "-q", "--interval", "1h", "--duration", "1ms"), 0);
 	EXPECT_STREQ(output.err, "");
