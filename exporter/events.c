@@ -35,7 +35,35 @@ struct events {
 	const char *pin_dir;
 	struct process_resources *processes;
 	struct known *known;
+	struct feed *feeds;
 	struct batch batch;
+};
+
+/* Where one output is in a ring. */
+struct cursor {
+	__u64 position; /* what lies before it has been taken, or given up */
+	bool in_flight, skipped;
+	struct tally tally;
+	/* Of the last request: what it held, and the same for whoever comes there after. */
+	__u64 start, next;
+	struct payload *payload;
+};
+
+/* A ring's readers, from one export to the next. */
+struct feed {
+	__u32 map_id;
+	bool seen;
+	struct cursor cursors[OUTPUTS_MAX];
+	struct feed *next;
+};
+
+/* A ring that this export reads. */
+struct reading {
+	struct ring ring;
+	struct batch_source source;
+	struct feed *feed;
+	char scope[64];
+	__u64 end; /* at most what it held once, so that one that fills as fast does not keep us */
 };
 
 /* One export. */
@@ -43,10 +71,14 @@ struct export
 {
 	struct events *events;
 	struct resources *resources;
+	struct outputs *outputs;
 	size_t limit;
-	bool owner, away;
-	events_send *send;
-	void *ctx;
+	bool owner;
+	bool away[OUTPUTS_MAX]; /* did not take what came before */
+	int at[OUTPUTS_MAX];	/* which ring an output is at */
+	struct reading *readings;
+	int n_readings;
+	struct events_counts *counts;
 };
 
 struct events *events__new(const char *pin_dir, struct process_resources *processes)
@@ -80,11 +112,36 @@ static void forget_known(struct events *events, bool all)
 	}
 }
 
+/* What waits for an answer is left to its sender. */
+static void forget_feeds(struct events *events, bool all)
+{
+	struct feed **at = &events->feeds;
+
+	while (*at) {
+		struct feed *feed = *at;
+		bool pending = false;
+
+		for (int i = 0; i < OUTPUTS_MAX; i++) {
+			pending |= feed->cursors[i].tally.pending;
+			payload__put(feed->cursors[i].payload);
+			feed->cursors[i].payload = NULL;
+		}
+		if (!all && (feed->seen || pending)) {
+			feed->seen = false;
+			at = &feed->next;
+			continue;
+		}
+		*at = feed->next;
+		free(feed);
+	}
+}
+
 void events__free(struct events *events)
 {
 	if (!events)
 		return;
 	forget_known(events, true);
+	forget_feeds(events, true);
 	batch__free(&events->batch);
 	free(events);
 }
@@ -162,11 +219,10 @@ static int open_pin(const struct events *events, const char *probe, const char *
 	return fd;
 }
 
-/* --- one ring ------------------------------------------------------------------- */
+/* --- one output in one ring ------------------------------------------------------ */
 
 /* Return: 1 for a request, 0 for none, -errno. @position: behind what it holds. */
-static int fill(const struct export *export, const struct batch_source *source,
-		const struct ring *ring, __u64 *position)
+static int fill(const struct export *export, const struct reading *reading, __u64 *position)
 {
 	struct batch *batch = &export->events->batch;
 	size_t limit = export->limit < REQUEST_BYTES ? export->limit : REQUEST_BYTES, len;
@@ -177,9 +233,9 @@ static int fill(const struct export *export, const struct batch_source *source,
 	batch__begin(batch);
 	/* A record and its Resource take a few hundred bytes, 16 KiB is the smallest limit. */
 	while (batch->n_items < ITEMS_MAX && batch__size(batch) < limit / 2 &&
-	       ring__next(ring, &next, &record, &len)) {
-		if (record && len >= source->layout->size) {
-			err = batch__add(batch, source, record);
+	       ring__next(&reading->ring, &next, &record, &len)) {
+		if (record && len >= reading->source.layout->size) {
+			err = batch__add(batch, &reading->source, record);
 			if (err)
 				return err;
 		}
@@ -188,74 +244,279 @@ static int fill(const struct export *export, const struct batch_source *source,
 	return batch->n_items > 0;
 }
 
-static int send_ring(struct export *export, const struct batch_source *source, struct ring *ring,
-		     const char *scope)
+/* What has become of the last request, if that is known. Return: false: it may be taken later. */
+static bool land(struct outputs *outputs, int i, enum signal_kind kind, struct cursor *cursor)
 {
-	enum signal_kind kind = source->layout->is_log ? SIGNAL_LOGS : SIGNAL_TRACES;
-	__u64 position = ring__position(ring), end = position + ring->size;
+	bool again = cursor->tally.again;
+
+	if (!cursor->in_flight || cursor->tally.pending)
+		return true;
+	/* What a receiver refuses for good must not be sent again: it is given up, and said. */
+	if (!again)
+		outputs__give_up(outputs, i, kind, &cursor->tally);
+	if (!again && !cursor->skipped)
+		cursor->position = cursor->next;
+	cursor->in_flight = cursor->skipped = false;
+	cursor->tally = (struct tally){0};
+	return !again;
+}
+
+static enum signal_kind kind_of(const struct reading *reading)
+{
+	return reading->source.layout->is_log ? SIGNAL_LOGS : SIGNAL_TRACES;
+}
+
+/* Another output's request that begins where this one is. */
+static const struct cursor *find_same(const struct feed *feed, int n, __u64 start)
+{
+	for (int i = 0; i < n; i++)
+		if (feed->cursors[i].payload && feed->cursors[i].start == start)
+			return &feed->cursors[i];
+	return NULL;
+}
+
+static int submit(struct export *export, int i, struct cursor *cursor, struct payload *payload)
+{
+	int err;
+
+	cursor->tally = (struct tally){0};
+	err = outputs__submit(export->outputs, i, payload, &cursor->tally);
+	cursor->in_flight = !err;
+	return err;
+}
+
+/* Return: 1 for a request, 0 when there is nothing more, -errno. */
+static int send_next(struct export *export, struct reading *reading, int i)
+{
+	struct cursor *cursor = &reading->feed->cursors[i];
+	const struct cursor *same = find_same(reading->feed, export->outputs->n, cursor->position);
+	struct payload once = {.refs = 1, .kind = kind_of(reading)}, *payload = &once;
+	__u64 next = cursor->position;
 	const struct pb *request;
-	int result = 1;
+	int result;
 
-	/* At most what it held once, so that a ring that fills as fast does not keep us. */
-	while (!export->away && position < end) {
-		__u64 next = position;
+	if (cursor->position >= reading->end)
+		return 0;
+	if (same) {
+		next = same->next;
+		payload = payload__get(same->payload);
+	} else {
+		result = fill(export, reading, &next);
+		if (result <= 0) {
+			cursor->position = result ? cursor->position : next;
+			return result;
+		}
+		request = batch__finish(&export->events->batch, reading->scope);
+		if (!request)
+			return -ENOMEM;
+		once.items = export->events->batch.n_items;
+		once.bytes = *request;
+		export->counts->requests++;
+		export->counts->bytes += request->len;
+		export->counts->items[once.kind] += once.items;
+		if (export->outputs->n > 1)
+			payload = payload__new(once.kind, request, once.items);
+		if (!payload)
+			return -ENOMEM;
+	}
+	cursor->start = cursor->position;
+	cursor->next = next;
+	payload__put(cursor->payload);
+	cursor->payload = payload == &once ? NULL : payload;
+	return submit(export, i, cursor, payload) ?: 1;
+}
 
-		result = fill(export, source, ring, &next);
+/* --- all outputs in all rings ------------------------------------------------------ */
+
+static __u64 count_records(const struct reading *reading, __u64 from, __u64 to)
+{
+	const void *record;
+	__u64 n = 0;
+	size_t len;
+
+	while (from < to && ring__next(&reading->ring, &from, &record, &len))
+		n += record && len >= reading->source.layout->size;
+	return n;
+}
+
+/* An output that others have left behind goes where the first of them is. */
+static void skip(struct export *export, struct reading *reading, int i, __u64 front)
+{
+	struct cursor *cursor = &reading->feed->cursors[i];
+	enum signal_kind kind = kind_of(reading);
+	bool waits = cursor->in_flight && !cursor->skipped;
+	__u64 from = waits ? cursor->next : cursor->position, lost;
+
+	lost = count_records(reading, from, front);
+	warn("%s: %llu events are given up for it: half of the ring of %s is full of what others "
+	     "have taken",
+	     output__name(export->outputs->one[i].output, kind),
+	     (unsigned long long)(lost + (waits ? cursor->tally.items : 0)), reading->scope);
+	if (waits) {
+		outputs__give_up(export->outputs, i, kind, &cursor->tally);
+		cursor->skipped = true;
+	}
+	outputs__lost(export->outputs, i, kind, lost, NULL);
+	/* What is under way may hold more than that: it is given up as a whole. */
+	cursor->position = waits && cursor->next > front ? cursor->next : front;
+}
+
+/*
+ * Give back to the kernel what all outputs have. One that others have left behind holds back no
+ * more than half of the ring, unless it is at work.
+ */
+static void settle(struct export *export, struct reading *reading, bool over)
+{
+	struct cursor *cursors = reading->feed->cursors;
+	__u64 front = 0, low = ~0ULL;
+
+	for (int i = 0; i < export->outputs->n; i++)
+		if (cursors[i].position > front)
+			front = cursors[i].position;
+	for (int i = 0; i < export->outputs->n; i++) {
+		bool at_work = export->outputs->one[i].takes_part && !export->away[i] && !over;
+
+		if (export->owner && !at_work && cursors[i].position < front &&
+		    ring__used(&reading->ring, cursors[i].position) > reading->ring.size / 2)
+			skip(export, reading, i, front);
+		if (cursors[i].position < low)
+			low = cursors[i].position;
+	}
+	if (export->owner)
+		ring__consume(&reading->ring, low);
+}
+
+/* One output goes on as far as it can without waiting. */
+static int advance(struct export *export, int i)
+{
+	int result;
+
+	while (!export->away[i] && export->at[i] < export->n_readings) {
+		struct reading *reading = &export->readings[export->at[i]];
+		struct cursor *cursor = &reading->feed->cursors[i];
+
+		if (cursor->tally.pending)
+			return 0;
+		if (!land(export->outputs, i, kind_of(reading), cursor)) {
+			export->away[i] = true;
+			return 0;
+		}
+		result = send_next(export, reading, i);
 		if (result < 0)
 			return result;
-		if (result) {
-			request = batch__finish(&export->events->batch, scope);
-			if (!request)
-				return -ENOMEM;
-			result = export->send(request, kind, export->events->batch.n_items,
-					      export->ctx);
-			if (result < 0)
-				return result;
-			export->away = !result;
-		}
-		if (next == position)
-			break;
-		position = next;
-		if (export->owner && !export->away)
-			ring__consume(ring, position);
+		if (!result)
+			export->at[i]++;
+		else if (export->outputs->n == 1)
+			settle(export, reading, false);
 	}
 	return 0;
 }
 
-static int export_ring(struct export *export, const char *probe, const struct event_layout *layout,
-		       int names_fd)
+static int send_readings(struct export *export)
 {
-	struct batch_source source = {
-		.layout = layout,
-		.resources = export->resources,
-		.processes = export->events->processes,
-		.names_fd = names_fd,
-		.clock = event_clock__now(),
-	};
-	struct bpf_map_info info;
-	int fd = open_pin(export->events, probe, layout->ring, &info), err = -ENOENT;
-	char scope[64];
-	struct ring ring;
+	int err = 0;
 
+	do {
+		for (int i = 0; i < export->outputs->n && !err; i++)
+			if (export->outputs->one[i].takes_part)
+				err = advance(export, i);
+		for (int k = 0; k < export->n_readings; k++)
+			settle(export, &export->readings[k], false);
+	} while (!err && outputs__wait(export->outputs));
+	for (int k = 0; k < export->n_readings; k++)
+		settle(export, &export->readings[k], true);
+	return err;
+}
+
+/* --- opening rings ---------------------------------------------------------------- */
+
+static struct feed *find_feed(struct export *export, __u32 map_id, const struct ring *ring,
+			      enum signal_kind kind)
+{
+	struct events *events = export->events;
+	__u64 position = ring__position(ring);
+	struct feed *feed;
+
+	for (feed = events->feeds; feed; feed = feed->next)
+		if (feed->map_id == map_id)
+			break;
+	if (!feed) {
+		feed = calloc(1, sizeof(*feed));
+		if (!feed)
+			return NULL;
+		feed->map_id = map_id;
+		feed->next = events->feeds;
+		events->feeds = feed;
+	}
+	feed->seen = true;
+	/* Another exporter may have been here. What came late is known now, and may be tried again.
+	 */
+	for (int i = 0; i < export->outputs->n; i++) {
+		land(export->outputs, i, kind, &feed->cursors[i]);
+		if (feed->cursors[i].position < position)
+			feed->cursors[i].position = position;
+	}
+	return feed;
+}
+
+static int open_ring(struct export *export, const char *probe, const struct event_layout *layout,
+		     int names_fd)
+{
+	struct reading *more =
+		reallocarray(export->readings, export->n_readings + 1, sizeof(*export->readings));
+	struct bpf_map_info info;
+	struct reading *reading;
+	int fd, err = -ENOENT;
+
+	if (!more)
+		return -ENOMEM;
+	export->readings = more;
+	reading = &more[export->n_readings];
+	*reading = (struct reading){
+		.source =
+			{
+				.layout = layout,
+				.resources = export->resources,
+				.processes = export->events->processes,
+				.clock = event_clock__now(),
+			},
+	};
+	fd = open_pin(export->events, probe, layout->ring, &info);
 	if (fd >= 0 && info.type != BPF_MAP_TYPE_RINGBUF)
 		err = -EINVAL;
 	else if (fd >= 0)
-		err = ring__open(&ring, fd, info.max_entries, export->owner);
+		err = ring__open(&reading->ring, fd, info.max_entries, export->owner);
 	if (fd >= 0)
 		close(fd);
 	if (err) {
 		warn("probe %s: ring %s cannot be read: %s", probe, layout->ring, strerror(-err));
 		return 0;
 	}
-	snprintf(scope, sizeof(scope), "otelbpf/%s", probe);
-	err = send_ring(export, &source, &ring, scope);
-	ring__close(&ring);
-	return err;
+	snprintf(reading->scope, sizeof(reading->scope), "otelbpf/%s", probe);
+	reading->feed = find_feed(export, info.id, &reading->ring, kind_of(reading));
+	if (!reading->feed) {
+		ring__close(&reading->ring);
+		return -ENOMEM;
+	}
+	reading->source.names_fd = names_fd < 0 ? -1 : dup(names_fd);
+	reading->end = ring__position(&reading->ring) + reading->ring.size;
+	export->n_readings++;
+	return 0;
+}
+
+static void close_readings(struct export *export)
+{
+	for (int k = 0; k < export->n_readings; k++) {
+		ring__close(&export->readings[k].ring);
+		if (export->readings[k].source.names_fd >= 0)
+			close(export->readings[k].source.names_fd);
+	}
+	free(export->readings);
 }
 
 /* --- a probe -------------------------------------------------------------------- */
 
-static int export_probe(struct export *export, const char *probe)
+static int open_probe(struct export *export, const char *probe)
 {
 	char dir[PATH_MAX], **names = NULL;
 	int n, count = 0, names_fd = -1, err = 0;
@@ -275,7 +536,7 @@ static int export_probe(struct export *export, const char *probe)
 	}
 	for (int i = 0; pins && i < n && !err; i++)
 		if (pins[i].known && pins[i].known->layout) {
-			err = export_ring(export, probe, pins[i].known->layout, names_fd);
+			err = open_ring(export, probe, pins[i].known->layout, names_fd);
 			count++;
 		}
 	for (int i = 0; pins && i < n; i++)
@@ -286,22 +547,34 @@ static int export_probe(struct export *export, const char *probe)
 	return err ? err : count;
 }
 
-int events__export(struct events *events, struct resources *resources, size_t limit, bool owner,
-		   events_send *send, void *ctx)
+int events__export(struct events *events, struct resources *resources, struct outputs *outputs,
+		   size_t limit, bool owner, struct events_counts *counts)
 {
-	struct export export = {events, resources, limit, owner, false, send, ctx};
+	struct export export = {
+		.events = events,
+		.resources = resources,
+		.outputs = outputs,
+		.limit = limit,
+		.owner = owner,
+		.counts = counts,
+	};
 	int n, result = 0, count = 0;
 	char **probes = NULL;
 
+	*counts = (struct events_counts){0};
 	n = pins__probes(events->pin_dir, &probes);
 	if (n < 0)
 		return n;
 	for (int i = 0; i < n && result >= 0; i++) {
-		result = export_probe(&export, probes[i]);
+		result = open_probe(&export, probes[i]);
 		count += result;
 	}
 	pins__free_names(probes);
+	if (result >= 0 && export.n_readings)
+		result = send_readings(&export);
+	close_readings(&export);
 	forget_known(events, false);
+	forget_feeds(events, false);
 	batch__free(&events->batch);
 	return result < 0 ? result : count;
 }

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "otlp/pb.h"
+#include "outputs.h"
 #include "process_resource.h"
 #include "resource.h"
 #include "signal_kind.h"
@@ -19,29 +19,34 @@ struct events *events__new(const char *pin_dir, struct process_resources *proces
 void events__free(struct events *events);
 
 /**
- * typedef events_send - deliver a request
- *
- * Return: 1 when it need not be sent again; 0 when its receiver may take it later; -errno.
+ * struct events_counts - of one export
+ * @items: converted
  */
-typedef int events_send(const struct pb *request, enum signal_kind kind, size_t items, void *ctx);
+struct events_counts {
+	__u64 items[SIGNAL_KINDS];
+	size_t bytes, requests;
+};
 
 /**
  * events__export - send what is in the rings
  * @events:    from events__new()
  * @resources: of cgroups
+ * @outputs:   of an export that has begun; each goes through the rings at its own pace
  * @limit:     most bytes in one request
- * @owner:     the records of a request that need not be sent again are given back to the
- *             kernel; else they stay
- * @send:      called for each request, in the order of the records; a ring is left as it is when
- *             its request was not delivered
- * @ctx:       passed on
+ * @owner:     the records that no output wants any more are given back to the kernel; else all
+ *             stay
+ * @counts:    set
+ *
+ * An output that did not take a request is left there until the next export. One that others
+ * have left behind loses what it has not taken when that is more than half of the ring; this is
+ * counted as lost. What none has taken stays.
  *
  * Killed between a delivery and what follows it, the next export sends that request's records
  * again, under the same ids.
  *
  * Return: the number of rings, or -errno.
  */
-int events__export(struct events *events, struct resources *resources, size_t limit, bool owner,
-		   events_send *send, void *ctx);
+int events__export(struct events *events, struct resources *resources, struct outputs *outputs,
+		   size_t limit, bool owner, struct events_counts *counts);
 
 #endif

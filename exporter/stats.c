@@ -24,10 +24,12 @@ struct error {
 
 /* One signal of one output. */
 struct counts {
-	__u64 sent, rejected, failed;
+	__u64 sent, rejected, failed, lost;
 	__u64 requests, failed_requests, attempts, bytes;
-	struct error errors[ERRORS_MAX];
-	int n_errors;
+	struct errors {
+		struct error type[ERRORS_MAX];
+		int n;
+	} failures, losses;
 };
 
 struct component {
@@ -45,20 +47,24 @@ struct key {
 
 static const struct {
 	const char *name, *items; /* for a person */
-	const char *converted, *exported, *unit;
+	const char *converted, *exported, *lost, *unit;
 } signals[SIGNAL_KINDS] = {
 	[SIGNAL_METRICS] = {"metrics", "data points",
 			    "otelbpf.exporter.metric_data_point.converted",
-			    "otel.sdk.exporter.metric_data_point.exported", "{data_point}"},
+			    "otel.sdk.exporter.metric_data_point.exported",
+			    "otelbpf.exporter.metric_data_point.lost", "{data_point}"},
 	[SIGNAL_TRACES] = {"traces", "spans", "otelbpf.exporter.span.converted",
-			   "otel.sdk.exporter.span.exported", "{span}"},
+			   "otel.sdk.exporter.span.exported", "otelbpf.exporter.span.lost",
+			   "{span}"},
 	[SIGNAL_LOGS] = {"logs", "log records", "otelbpf.exporter.log.converted",
-			 "otel.sdk.exporter.log.exported", "{log_record}"},
+			 "otel.sdk.exporter.log.exported", "otelbpf.exporter.log.lost",
+			 "{log_record}"},
 	[SIGNAL_PROFILES] = {"profiles", "profiles", "otelbpf.exporter.profile.converted",
-			     "otelbpf.exporter.profile.exported", "{profile}"},
+			     "otelbpf.exporter.profile.exported", "otelbpf.exporter.profile.lost",
+			     "{profile}"},
 };
 
-enum { CONVERTED, EXPORTED, PLANS };
+enum { CONVERTED, EXPORTED, LOST, PLANS };
 
 struct stats {
 	__u64 start_ns;
@@ -86,15 +92,18 @@ static void make_plan(struct plan *plan, int which, enum signal_kind kind)
 	plan->key_size = sizeof(struct key);
 	plan->value_size = sizeof(__u64);
 	plan->values = 1;
-	if (which == EXPORTED) {
+	if (which != CONVERTED) {
 		add_attr(plan, "otel.component.name", offsetof(struct key, component), NAME_LEN);
 		add_attr(plan, "error.type", offsetof(struct key, error), ERROR_LEN);
 	}
 	plan->instruments[plan->n_instruments++] = (struct instrument){
 		.kind = INSTRUMENT_SUM,
-		.name = which == EXPORTED ? signals[kind].exported : signals[kind].converted,
+		.name = which == EXPORTED ? signals[kind].exported
+			: which == LOST	  ? signals[kind].lost
+					  : signals[kind].converted,
 		.unit = signals[kind].unit,
 		.desc = which == EXPORTED ? "Items whose export has ended, well or not"
+			: which == LOST	  ? "Items that an output never gets"
 					  : "Items made of what the kernel counted",
 		.size = sizeof(__u64),
 		.factor = 1,
@@ -164,23 +173,32 @@ void stats__converted(struct stats *stats, enum signal_kind kind, __u64 items)
 	stats->converted[kind] += items;
 }
 
-static void count_error(struct counts *counts, const char *type, __u64 items)
+static void count_error(struct errors *errors, const char *type, __u64 items)
 {
 	int i;
 
-	for (i = 0; i < counts->n_errors; i++)
-		if (!strcmp(counts->errors[i].type, type))
+	for (i = 0; i < errors->n; i++)
+		if (!strcmp(errors->type[i].type, type))
 			break;
 	/* A receiver chooses statuses: the last place is for all that find no other. */
 	if (i >= ERRORS_MAX - 1) {
 		i = ERRORS_MAX - 1;
 		type = OTHER;
 	}
-	if (i >= counts->n_errors) {
-		snprintf(counts->errors[i].type, sizeof(counts->errors[i].type), "%s", type);
-		counts->n_errors = i + 1;
+	if (i >= errors->n) {
+		snprintf(errors->type[i].type, sizeof(errors->type[i].type), "%s", type);
+		errors->n = i + 1;
 	}
-	counts->errors[i].items += items;
+	errors->type[i].items += items;
+}
+
+void stats__lost(struct stats *stats, int output, enum signal_kind kind, __u64 items,
+		 const char *error)
+{
+	struct counts *counts = &stats->components[output].counts[kind];
+
+	counts->lost += items;
+	count_error(&counts->losses, error, items);
 }
 
 void stats__delivered(struct stats *stats, int output, enum signal_kind kind, __u64 items,
@@ -195,7 +213,7 @@ void stats__delivered(struct stats *stats, int output, enum signal_kind kind, __
 	if (result != DELIVERED) {
 		counts->failed += items;
 		counts->failed_requests++;
-		count_error(counts, report->error[0] ? report->error : OTHER, items);
+		count_error(&counts->failures, report->error[0] ? report->error : OTHER, items);
 		return;
 	}
 	/* What a receiver claims. */
@@ -227,9 +245,29 @@ static int put_counts(struct stats *stats, struct metrics *metrics, enum signal_
 	if (!err && counts->rejected)
 		err = put(stats, metrics, EXPORTED, kind, component->name, REJECTED,
 			  counts->rejected);
-	for (int i = 0; !err && i < counts->n_errors; i++)
-		err = put(stats, metrics, EXPORTED, kind, component->name, counts->errors[i].type,
-			  counts->errors[i].items);
+	for (int i = 0; !err && i < counts->failures.n; i++)
+		err = put(stats, metrics, EXPORTED, kind, component->name,
+			  counts->failures.type[i].type, counts->failures.type[i].items);
+	return err;
+}
+
+/* Only where there is a loss. */
+static int put_losses(struct stats *stats, struct metrics *metrics, enum signal_kind kind)
+{
+	__u64 lost = 0;
+	int err;
+
+	for (int i = 0; i < stats->n_components; i++)
+		lost += stats->components[i].counts[kind].lost;
+	err = lost ? metrics__plan(metrics, &stats->plans[LOST][kind]) : 0;
+	for (int i = 0; lost && i < stats->n_components; i++) {
+		const struct component *component = &stats->components[i];
+		const struct errors *losses = &component->counts[kind].losses;
+
+		for (int e = 0; !err && e < losses->n; e++)
+			err = put(stats, metrics, LOST, kind, component->name, losses->type[e].type,
+				  losses->type[e].items);
+	}
 	return err;
 }
 
@@ -247,11 +285,19 @@ int stats__read(struct stats *stats, struct metrics *metrics)
 			err = metrics__plan(metrics, &stats->plans[EXPORTED][kind]);
 		for (int i = 0; !err && i < stats->n_components; i++)
 			err = put_counts(stats, metrics, kind, &stats->components[i]);
+		err = err ?: put_losses(stats, metrics, kind);
 	}
 	return err;
 }
 
 /* --- for a person --------------------------------------------------------- */
+
+static void print_errors(FILE *out, const char *what, const struct errors *errors)
+{
+	for (int i = 0; i < errors->n; i++)
+		fprintf(out, "%-12s %-12s %s %s: %llu\n", "", "", what, errors->type[i].type,
+			(unsigned long long)errors->type[i].items);
+}
 
 static void print_table(const struct stats *stats, FILE *out, size_t bytes)
 {
@@ -261,7 +307,7 @@ static void print_table(const struct stats *stats, FILE *out, size_t bytes)
 		for (int kind = 0; kind < SIGNAL_KINDS; kind++) {
 			const struct counts *counts = &stats->components[i].counts[kind];
 
-			if (!counts->requests)
+			if (!counts->requests && !counts->lost)
 				continue;
 			fprintf(out, "%-12s %-12s %12llu %12llu %12llu %10llu %10llu %14llu\n",
 				stats->components[i].name, signals[kind].name,
@@ -271,10 +317,8 @@ static void print_table(const struct stats *stats, FILE *out, size_t bytes)
 				(unsigned long long)counts->requests,
 				(unsigned long long)counts->attempts,
 				(unsigned long long)counts->bytes);
-			for (int e = 0; e < counts->n_errors; e++)
-				fprintf(out, "%-12s %-12s failed with %s: %llu\n", "", "",
-					counts->errors[e].type,
-					(unsigned long long)counts->errors[e].items);
+			print_errors(out, "failed with", &counts->failures);
+			print_errors(out, "lost:", &counts->losses);
 		}
 	for (int kind = 0; kind < SIGNAL_KINDS; kind++)
 		if (stats->converted[kind])
@@ -289,10 +333,18 @@ static void add(struct json_object *to, const char *key, __u64 v)
 	json_object_object_add(to, key, json_object_new_uint64(v));
 }
 
+static void add_errors(struct json_object *to, const char *key, const struct errors *errors)
+{
+	struct json_object *json = json_object_new_object();
+
+	for (int i = 0; i < errors->n; i++)
+		add(json, errors->type[i].type, errors->type[i].items);
+	json_object_object_add(to, key, json);
+}
+
 static struct json_object *describe(const struct counts *counts)
 {
 	struct json_object *json = json_object_new_object();
-	struct json_object *errors = json_object_new_object();
 
 	add(json, "sent", counts->sent);
 	add(json, "rejected", counts->rejected);
@@ -301,9 +353,8 @@ static struct json_object *describe(const struct counts *counts)
 	add(json, "failed_requests", counts->failed_requests);
 	add(json, "attempts", counts->attempts);
 	add(json, "bytes", counts->bytes);
-	for (int i = 0; i < counts->n_errors; i++)
-		add(errors, counts->errors[i].type, counts->errors[i].items);
-	json_object_object_add(json, "errors", errors);
+	add_errors(json, "errors", &counts->failures);
+	add_errors(json, "lost", &counts->losses);
 	return json;
 }
 
@@ -319,7 +370,8 @@ static void print_json(const struct stats *stats, FILE *out, size_t bytes)
 		struct json_object *output = json_object_new_object();
 
 		for (int kind = 0; kind < SIGNAL_KINDS; kind++)
-			if (stats->components[i].counts[kind].requests)
+			if (stats->components[i].counts[kind].requests ||
+			    stats->components[i].counts[kind].lost)
 				json_object_object_add(
 					output, signals[kind].name,
 					describe(&stats->components[i].counts[kind]));

@@ -48,6 +48,13 @@ void stats__delivered(struct stats *stats, int output, enum signal_kind kind, __
 		      enum delivery result, const struct delivery_report *report);
 
 /**
+ * stats__lost - items that an output never gets
+ * @error: what became of them: a status, or "behind" when others have left it behind
+ */
+void stats__lost(struct stats *stats, int output, enum signal_kind kind, __u64 items,
+		 const char *error);
+
+/**
  * stats__read - encode what has been counted so far, in a scope of its own
  *
  * Return: 0 or -ENOMEM.

@@ -609,6 +609,25 @@ bool tables__is_there(struct series_source source)
 	return true;
 }
 
+bool tables__is_pressed(const struct tables *tables)
+{
+	for (int i = 0; i < tables->n_finals; i++)
+		if (tables->finals[i].plan &&
+		    tables->finals[i].n > tables->finals[i].plan->max_entries / 2)
+			return true;
+	return false;
+}
+
+__u64 tables__final_points(const struct tables *tables)
+{
+	__u64 points = 0;
+
+	for (int i = 0; i < tables->n_finals; i++)
+		if (tables->finals[i].plan)
+			points += tables->finals[i].n * tables->finals[i].plan->n_instruments;
+	return points;
+}
+
 int tables__evict(struct tables *tables, struct baseline *const *baselines, int n)
 {
 	int evicted = 0;

@@ -37,6 +37,12 @@ int tables__read(struct tables *tables, struct resources *resources, struct metr
 /** tables__is_there - whether the kernel still has a map or a program; for baseline__new() */
 bool tables__is_there(struct series_source source);
 
+/** tables__is_pressed - final entries of the last read fill more than half of a table */
+bool tables__is_pressed(const struct tables *tables);
+
+/** tables__final_points - points of the final entries of the last read */
+__u64 tables__final_points(const struct tables *tables);
+
 /**
  * tables__evict - delete the entries that were final in the last read
  *

@@ -171,7 +171,7 @@ static const struct {
 
 static int each_to(const struct config_node *to, config_outputs_fn fn, void *arg)
 {
-	static const char what[] = "a list of otlp, stdout and file:PATH";
+	static const char what[] = "a list of otlp, otlp:NAME, stdout and file:PATH";
 	int code = config__expect(to, CONFIG_LIST, what), n = 0;
 
 	for (const struct config_node *item = config__first(to); item && !code; item = item->next) {
@@ -179,9 +179,11 @@ static int each_to(const struct config_node *to, config_outputs_fn fn, void *arg
 		if (!code && ++n > OUTPUTS_MAX)
 			code = config__wrong(item, "more than %d outputs", OUTPUTS_MAX);
 		if (!code && strcmp(item->text, "otlp") && strcmp(item->text, "stdout") &&
+		    (strncmp(item->text, "otlp:", 5) || !item->text[5]) &&
 		    (strncmp(item->text, "file:", 5) || item->text[5] != '/'))
 			code = config__wrong(item,
-					     "otlp, stdout or file:/PATH is expected, not '%.200s'",
+					     "otlp, otlp:NAME, stdout or file:/PATH is expected, "
+					     "not '%.200s'",
 					     item->text);
 		if (!code && fn)
 			code = fn(item, NULL, item->text, arg);

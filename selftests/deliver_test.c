@@ -3,16 +3,19 @@
 #include <errno.h>
 #include <json-c/json.h>
 #include <nettle/base64.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "certificates.h"
 #include "collector.h"
 #include "deliver/answer.h"
+#include "deliver/sender.h"
 #include "grpc_server.h"
 #include "ktap.h"
 #include "otlp/fields.h"
@@ -251,6 +254,31 @@ TEST(ipv6)
 	grpc_server__stop(server);
 }
 
+/* A name that no file stands for, of every protocol. */
+TEST(abstract_sockets)
+{
+	struct receiver *receiver = receiver__start(taken, 1);
+	struct grpc_server *server = grpc_server__start(success, 1);
+	char name[2][64];
+	struct proxy *http, *grpc;
+
+	for (int i = 0; i < 2; i++)
+		snprintf(name[i], sizeof(name[i]), "@otelbpf-deliver-%d-%d", getpid(), i);
+	http = proxy__start(name[0], receiver__url(receiver), NULL, 0);
+	grpc = proxy__start(name[1], grpc_server__url(server), NULL, 0);
+	ASSERT_TRUE(http && grpc);
+	expect_delivered("http/protobuf", proxy__url(http));
+	expect_delivered("http/json", proxy__url(http));
+	expect_delivered("grpc", proxy__url(grpc));
+	EXPECT_EQ(receiver__count(receiver), 2);
+	EXPECT_EQ(grpc_server__count(server), 1);
+	EXPECT_EQ(access(name[0], F_OK), -1);
+	proxy__stop(http);
+	proxy__stop(grpc);
+	receiver__stop(receiver);
+	grpc_server__stop(server);
+}
+
 TEST(unix_sockets)
 {
 	struct receiver *receiver = receiver__start(taken, 1);
@@ -422,85 +450,145 @@ TEST(waits_have_a_limit)
 
 /* --- several outputs -------------------------------------------------------------- */
 
-/* One export of three requests to two outputs: how many each of them took, and how long it was. */
-static void export(struct output *const outputs[2], int taken_by[2], __u64 *took)
-{
-	__u64 start = instant(CLOCK_MONOTONIC), deadline = start + 4 * SECOND;
-	struct pb request = {0};
+static struct sender *senders[2];
+static int wake;
 
-	taken_by[0] = taken_by[1] = 0;
-	for (int id = 0; id < 3; id++) {
-		make_request(&request, id);
-		for (int i = 0; i < 2; i++)
-			taken_by[i] +=
-				output__send(outputs[i], SIGNAL_METRICS, request.data, request.len,
-					     deadline, &stop, &report) == DELIVERED;
-	}
-	pb__free(&request);
-	*took = instant(CLOCK_MONOTONIC) - start;
+static void submit(int i, struct payload *payload, __u64 deadline_ns)
+{
+	struct job *job = calloc(1, sizeof(*job));
+
+	ASSERT_TRUE(job);
+	job->payload = payload__get(payload);
+	job->deadline_ns = deadline_ns;
+	sender__submit(senders[i], job);
 }
 
-TEST_TIMEOUT(a_dead_output_leaves_time_to_another, 60)
+/* Until one has ended: what became of it. */
+static enum delivery wait_for(int i, bool *untried)
+{
+	struct pollfd pollfd = {.fd = wake, .events = POLLIN};
+	enum delivery result;
+	struct job *job;
+	__u64 n;
+
+	while (!(job = sender__ended(senders[i]))) {
+		ASSERT_EQ(poll(&pollfd, 1, -1), 1);
+		ASSERT_EQ(read(wake, &n, sizeof(n)), sizeof(n));
+	}
+	result = job->result;
+	*untried = job->untried;
+	report = job->report;
+	payload__put(job->payload);
+	free(job);
+	return result;
+}
+
+static struct payload *payload_of(int id)
+{
+	struct pb request = {0};
+	struct payload *payload;
+
+	make_request(&request, id);
+	payload = payload__new(SIGNAL_METRICS, &request, 1);
+	ASSERT_TRUE(payload);
+	pb__free(&request);
+	return payload;
+}
+
+static void start_senders(struct output *const outputs[2])
+{
+	wake = eventfd(0, EFD_CLOEXEC);
+	ASSERT_GE(wake, 0);
+	for (int i = 0; i < 2; i++) {
+		senders[i] = sender__new(outputs[i], wake, &stop);
+		ASSERT_TRUE(senders[i]);
+	}
+}
+
+static void end_senders(struct output *const outputs[2])
+{
+	for (int i = 0; i < 2; i++) {
+		sender__free(senders[i]);
+		output__close(outputs[i]);
+	}
+	close(wake);
+}
+
+/* One waits for its first answer all the time in which the other takes a hundred requests. */
+TEST_TIMEOUT(a_dead_output_delays_no_other, 60)
 {
 	static const struct reply dead[] = {{.hang = true}};
 	struct receiver *bad = receiver__start(dead, ARRAY_SIZE(dead));
 	struct receiver *good = receiver__start(taken, 1);
 	struct output *outputs[2];
-	size_t asked;
-	int taken_by[2];
-	__u64 took;
+	bool untried;
 
 	setenv("no_proxy", "*", 1);
-	setenv(P "TIMEOUT", "1000", 1);
+	setenv(P "TIMEOUT", "3600000", 1);
 	outputs[0] = open_output("http/protobuf", receiver__url(bad));
 	outputs[1] = open_output("http/protobuf", receiver__url(good));
-	export(outputs, taken_by, &took);
-	EXPECT_EQ(taken_by[0], 0);
-	EXPECT_EQ(taken_by[1], 3);
-	/* Half of four seconds, and the attempt that was under way then. */
-	EXPECT_GE(took, 1 * SECOND);
-	EXPECT_LT(took, 4 * SECOND);
-	/* One attempt, which is made. */
-	asked = receiver__count(bad);
-	export(outputs, taken_by, &took);
-	EXPECT_EQ(taken_by[0], 0);
-	EXPECT_EQ(taken_by[1], 3);
-	EXPECT_EQ(receiver__count(bad), asked + 1);
-	EXPECT_LT(took, 3 * SECOND);
+	start_senders(outputs);
+	for (int id = 0; id < 100; id++) {
+		struct payload *payload = payload_of(id);
+
+		submit(1, payload, ~0ULL);
+		if (!id)
+			submit(0, payload, ~0ULL);
+		EXPECT_EQ(wait_for(1, &untried), DELIVERED);
+		EXPECT_FALSE(untried);
+		/* The last holder gives it back. */
+		EXPECT_EQ(payload->refs, id ? 1 : 2);
+		payload__put(payload);
+	}
+	EXPECT_EQ(receiver__count(good), 100);
+	EXPECT_LE(receiver__count(bad), 1);
+	EXPECT_EQ(sender__pending(senders[0]), 1);
+	EXPECT_EQ(sender__pending(senders[1]), 0);
+	/* Its connection ends; there is no other attempt once the flag is set. */
+	stop = true;
 	receiver__stop(bad);
-	/* Nobody is there: next to no time. */
-	export(outputs, taken_by, &took);
-	EXPECT_EQ(taken_by[1], 3);
-	EXPECT_LT(took, 2 * SECOND);
-	output__close(outputs[0]);
-	output__close(outputs[1]);
-	EXPECT_EQ(receiver__count(good), 9);
+	EXPECT_EQ(wait_for(0, &untried), UNDELIVERED);
+	end_senders(outputs);
 	receiver__stop(good);
+	stop = false;
 }
 
-TEST(an_output_that_comes_back)
+/* What stands behind a request that was not taken, in the same export, is not tried. */
+TEST(the_rest_of_an_export)
 {
-	static const struct reply again[] = {{.hang = true}, {.status = 200}};
-	struct receiver *receiver = receiver__start(again, 2);
+	static const struct reply never = {.hang = true};
+	struct receiver *receiver = receiver__start(&never, 1);
 	struct receiver *good = receiver__start(taken, 1);
+	struct payload *payload = payload_of(1);
 	struct output *outputs[2];
-	int taken_by[2];
-	__u64 took;
+	bool untried;
 
 	setenv("no_proxy", "*", 1);
-	setenv(P "TIMEOUT", "2500", 1); /* more than its share of the time */
+	setenv(P "TIMEOUT", "3600000", 1);
 	outputs[0] = open_output("http/protobuf", receiver__url(receiver));
 	outputs[1] = open_output("http/protobuf", receiver__url(good));
-	export(outputs, taken_by, &took);
-	EXPECT_EQ(taken_by[0], 0);
-	EXPECT_EQ(taken_by[1], 3);
-	export(outputs, taken_by, &took);
-	EXPECT_EQ(taken_by[0], 3);
-	EXPECT_EQ(taken_by[1], 3);
-	output__close(outputs[0]);
-	output__close(outputs[1]);
+	start_senders(outputs);
+	submit(0, payload, ~0ULL - 1);
+	while (!receiver__count(receiver))
+		usleep(1000);
+	for (int k = 0; k < 2; k++)
+		submit(0, payload, ~0ULL - 1);
+	submit(0, payload, ~0ULL);
+	/* The first ends with its connection, and the flag ends the wait for another attempt. */
+	stop = true;
 	receiver__stop(receiver);
+	for (int k = 0; k < 4; k++) {
+		EXPECT_EQ(wait_for(0, &untried), UNDELIVERED);
+		EXPECT_EQ(untried, k == 1 || k == 2);
+		if (untried)
+			EXPECT_STREQ(report.message,
+				     "not sent: it did not take what came before in this export");
+	}
+	EXPECT_EQ(payload->refs, 1);
+	payload__put(payload);
+	end_senders(outputs);
 	receiver__stop(good);
+	stop = false;
 }
 
 /* --- a way that is no good ------------------------------------------------------ */

@@ -14,6 +14,7 @@
 #define P "OTEL_EXPORTER_OTLP_"
 
 static struct otlp_endpoint endpoints[SIGNAL_KINDS];
+static const char *output_name = "";
 static char said[8192]; /* what the last read_with() printed on stderr */
 
 /* Variables in pairs, up to a NULL; nothing else is set. */
@@ -30,7 +31,7 @@ static int read_with(const char *const variables[])
 	ASSERT_TRUE(capture);
 	fflush(stderr);
 	dup2(fileno(capture), 2);
-	code = otlp_endpoints__read(endpoints);
+	code = otlp_endpoints__read(output_name, endpoints);
 	fflush(stderr);
 	dup2(saved, 2);
 	close(saved);
@@ -256,6 +257,9 @@ TEST(unix_sockets)
 		{"unix:/run/otel.sock", "/run/otel.sock"},
 		{"UNIX:///a", "/a"},
 		{"unix:///with a space", "/with a space"},
+		{"unix-abstract:otel", "otel"},
+		{"UNIX-abstract:/a b", "/a b"},
+		{"unix-abstract:", NULL},
 		{"unix:", NULL},
 		{"unix://", NULL},
 		{"unix:relative", NULL},
@@ -272,7 +276,10 @@ TEST(unix_sockets)
 		ASSERT_EQ(READ(P "ENDPOINT", table[i].value), 0);
 		EXPECT_STREQ(metrics->socket, table[i].socket);
 		EXPECT_EQ(lines(), !table[i].socket);
-		snprintf(label, sizeof(label), "unix://%s", table[i].socket);
+		EXPECT_EQ(metrics->is_abstract,
+			  table[i].socket && strcasestr(table[i].value, "-abstract:"));
+		snprintf(label, sizeof(label), "%s%s",
+			 metrics->is_abstract ? "unix-abstract:" : "unix://", table[i].socket ?: "");
 		EXPECT_STREQ(metrics->label,
 			     table[i].socket ? label : "http://localhost:4318/v1/metrics");
 	}
@@ -284,6 +291,41 @@ TEST(unix_sockets)
 	EXPECT_STREQ(endpoints[SIGNAL_TRACES].socket, "/t");
 	EXPECT_STREQ(endpoints[SIGNAL_LOGS].url, "http://localhost" METHOD("logs.v1.LogsService"));
 	EXPECT_STREQ(endpoints[SIGNAL_LOGS].socket, "/l");
+}
+
+/* An output with a name has all variables of its own, and none of the others'. */
+TEST(named_outputs)
+{
+	output_name = "SECOND";
+	EXPECT_EQ(READ(P "ENDPOINT", "http://first"), EXIT_USAGE);
+	EXPECT_TRUE(strstr(said, "SECOND_" P "ENDPOINT is not set"));
+	ASSERT_EQ(READ(P "ENDPOINT", "http://first", P "HEADERS", "token=first", P "PROTOCOL",
+		       "grpc", P "TIMEOUT", "5", "SECOND_" P "ENDPOINT", "http://second",
+		       "SECOND_" P "LOGS_HEADERS", "token=second"),
+		  0);
+	for (int kind = 0; kind < SIGNAL_KINDS; kind++) {
+		EXPECT_FALSE(endpoints[kind].grpc);
+		EXPECT_EQ(endpoints[kind].timeout_ms, 10000);
+		EXPECT_EQ(endpoints[kind].n_headers, kind == SIGNAL_LOGS);
+	}
+	EXPECT_STREQ(endpoints[SIGNAL_TRACES].url, "http://second/v1/traces");
+	EXPECT_STREQ(endpoints[SIGNAL_LOGS].headers[0].value, "second");
+	/* A warning names the variable. */
+	ASSERT_EQ(READ("SECOND_" P "ENDPOINT", "http://second", "SECOND_" P "TIMEOUT", "x"), 0);
+	EXPECT_TRUE(strstr(said, "SECOND_" P "TIMEOUT=x is ignored"));
+	/* Each signal its own is enough. */
+	ASSERT_EQ(READ("SECOND_" P "METRICS_ENDPOINT", "http://m", "SECOND_" P "TRACES_ENDPOINT",
+		       "http://t", "SECOND_" P "LOGS_ENDPOINT", "http://l",
+		       "SECOND_" P "PROFILES_ENDPOINT", "http://p"),
+		  0);
+	EXPECT_STREQ(endpoints[SIGNAL_TRACES].url, "http://t");
+	for (int i = 0; i < 3; i++) {
+		output_name =
+			((const char *[]){"second", "A-B", "A2345678901234567890123456789012"})[i];
+		EXPECT_EQ(READ(P "ENDPOINT", "http://first"), EXIT_USAGE);
+		EXPECT_EQ(lines(), 1);
+	}
+	output_name = "";
 }
 
 TEST(timeout)

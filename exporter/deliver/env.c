@@ -16,7 +16,8 @@
 #include "percent.h"
 
 #define PREFIX "OTEL_EXPORTER_OTLP_"
-#define NAME_MAX_LEN 64
+#define NAME_MAX_LEN 128
+#define OWN_MAX_LEN 31 /* of an output's name */
 #define DEFAULT_ENDPOINT "http://localhost:4318"
 #define DEFAULT_GRPC_ENDPOINT "http://localhost:4317"
 #define DEFAULT_TIMEOUT_MS 10000
@@ -70,30 +71,42 @@ static bool is_bare(const char *value)
 }
 
 /*
- * gRPC's names of unix sockets, unix:///PATH and unix:/PATH, which serve for HTTP as well.
- * Source: github.com/grpc/grpc, doc/naming.md.
+ * gRPC's names of unix sockets, unix:///PATH, unix:/PATH and unix-abstract:NAME, which serve for
+ * HTTP as well. Source: github.com/grpc/grpc, doc/naming.md.
  *
- * Return: the path, or NULL when it is something else.
+ * Return: the path or the name, or NULL when it is something else.
  */
-static const char *socket_path(const char *value)
+static const char *socket_path(const char *value, bool *is_abstract)
 {
+	*is_abstract = !strncasecmp(value, "unix-abstract:", 14);
+	if (*is_abstract)
+		return value + 14;
 	if (strncasecmp(value, "unix:", 5))
 		return NULL;
 	value += 5;
 	return !strncmp(value, "//", 2) ? value + 2 : value;
 }
 
+static bool is_socket(const char *value)
+{
+	bool is_abstract;
+
+	return socket_path(value, &is_abstract);
+}
+
 /* A bare one is good for gRPC only: endpoint__set() knows. */
 static bool valid_endpoint(const char *name, const char *value)
 {
 	CURLU *url __attribute__((cleanup(free_url))) = curl_url();
-	const char *path = socket_path(value);
+	bool is_abstract;
+	const char *path = socket_path(value, &is_abstract);
 
 	if (path) {
-		if (*path == '/' && strlen(path) < sizeof(((struct sockaddr_un *)0)->sun_path))
+		if ((*path == '/' || (is_abstract && *path)) &&
+		    strlen(path) < sizeof(((struct sockaddr_un *)0)->sun_path))
 			return true;
-		warn("%s=%s is ignored: a unix socket is unix:///PATH, with at most %zu bytes of "
-		     "path",
+		warn("%s=%s is ignored: a unix socket is unix:///PATH or unix-abstract:NAME, with "
+		     "at most %zu bytes of either",
 		     name, value, sizeof(((struct sockaddr_un *)0)->sun_path) - 1);
 		return false;
 	}
@@ -102,7 +115,8 @@ static bool valid_endpoint(const char *name, const char *value)
 		    curl_url_set(url, CURLUPART_URL, value, CURLU_DEFAULT_SCHEME) == CURLUE_OK)
 			return true;
 	/* A password that stands in it must not get into a log. */
-	warn("%s=%s is ignored: it must be http://HOST:PORT, https://HOST:PORT or unix:///PATH",
+	warn("%s=%s is ignored: it must be http://HOST:PORT, https://HOST:PORT, unix:///PATH or "
+	     "unix-abstract:NAME",
 	     name, strchr(value, '@') ? "…" : value);
 	return false;
 }
@@ -313,12 +327,13 @@ struct variable {
 	bool warned;
 };
 
-static void read_variables(const char *infix, struct variable variables[OPTIONS])
+static void read_variables(const char *prefix, const char *infix,
+			   struct variable variables[OPTIONS])
 {
 	for (int option = 0; option < OPTIONS; option++) {
 		struct variable *variable = &variables[option];
 
-		snprintf(variable->name, sizeof(variable->name), PREFIX "%s%s", infix,
+		snprintf(variable->name, sizeof(variable->name), "%s" PREFIX "%s%s", prefix, infix,
 			 options[option].name);
 		variable->warned = false;
 		variable->value = getenv(variable->name);
@@ -384,7 +399,7 @@ static const char *choose_endpoint(struct variable *own, struct variable *all, b
 	for (int i = 0; i < 2; i++) {
 		if (!both[i]->value)
 			continue;
-		if (grpc || has_scheme(both[i]->value) || socket_path(both[i]->value))
+		if (grpc || has_scheme(both[i]->value) || is_socket(both[i]->value))
 			return both[i]->value;
 		if (!both[i]->warned)
 			warn("%s=%s is ignored: without http:// or https:// it is for grpc only",
@@ -423,7 +438,7 @@ static int endpoint__set(enum signal_kind kind, struct variable all[OPTIONS],
 {
 	const struct variable *v[OPTIONS];
 	const char *chosen, *path;
-	bool tls;
+	bool tls, is_abstract = false;
 	int code;
 
 	for (int option = 0; option < OPTIONS; option++)
@@ -431,14 +446,16 @@ static int endpoint__set(enum signal_kind kind, struct variable all[OPTIONS],
 
 	endpoint->grpc = is_grpc(v[PROTOCOL]);
 	chosen = choose_endpoint(&own[ENDPOINT], &all[ENDPOINT], endpoint->grpc);
-	path = chosen ? socket_path(chosen) : NULL;
+	path = chosen ? socket_path(chosen, &is_abstract) : NULL;
 	if (path) {
 		/* The name that gRPC gives to the host at the other end; nobody resolves it. */
 		if (asprintf(&endpoint->url, "http://localhost/%s",
 			     endpoint->grpc ? signals[kind].method : signals[kind].path) < 0)
 			endpoint->url = NULL;
-		if (asprintf(&endpoint->label, "unix://%s", path) < 0)
+		if (asprintf(&endpoint->label, "%s%s", is_abstract ? "unix-abstract:" : "unix://",
+			     path) < 0)
 			endpoint->label = NULL;
+		endpoint->is_abstract = is_abstract;
 		endpoint->socket = strdup(path);
 		if (!endpoint->socket)
 			return fail(EXIT_INTERNAL, "no memory");
@@ -466,16 +483,37 @@ static int endpoint__set(enum signal_kind kind, struct variable all[OPTIONS],
 	return code ?: set_file(v[CLIENT_CERTIFICATE], tls, &endpoint->client_certificate);
 }
 
-int otlp_endpoints__read(struct otlp_endpoint endpoints[SIGNAL_KINDS])
+/* "NAME_" of an output's own variables, or nothing of those that have no name of their own. */
+static int own_prefix(const char *name, char prefix[OWN_MAX_LEN + 2])
+{
+	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_";
+
+	if (strlen(name) > OWN_MAX_LEN || name[strspn(name, allowed)])
+		return fail(EXIT_USAGE,
+			    "otlp:%s: its name must be that of variables, at most %d of A-Z, 0-9 "
+			    "and _",
+			    name, OWN_MAX_LEN);
+	sprintf(prefix, "%s%s", name, *name ? "_" : "");
+	return 0;
+}
+
+int otlp_endpoints__read(const char *name, struct otlp_endpoint endpoints[SIGNAL_KINDS])
 {
 	struct variable all[OPTIONS], own[OPTIONS];
-	int code = 0;
+	char prefix[OWN_MAX_LEN + 2];
+	int code;
 
 	memset(endpoints, 0, SIGNAL_KINDS * sizeof(*endpoints));
-	read_variables("", all);
+	code = own_prefix(name, prefix);
+	if (code)
+		return code;
+	read_variables(prefix, "", all);
 	for (int kind = 0; !code && kind < SIGNAL_KINDS; kind++) {
-		read_variables(signals[kind].infix, own);
-		code = endpoint__set(kind, all, own, &endpoints[kind]);
+		read_variables(prefix, signals[kind].infix, own);
+		/* One with a name of its own is somewhere else: a name that is wrong is found. */
+		if (*name && !all[ENDPOINT].value && !own[ENDPOINT].value)
+			code = fail(EXIT_USAGE, "otlp:%s: %s is not set", name, all[ENDPOINT].name);
+		code = code ?: endpoint__set(kind, all, own, &endpoints[kind]);
 	}
 	if (code)
 		otlp_endpoints__free(endpoints);

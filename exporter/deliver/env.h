@@ -28,7 +28,8 @@ enum compression { COMPRESSION_NONE, COMPRESSION_GZIP, COMPRESSION_ZSTD };
  * struct otlp_endpoint - where and how one signal is sent
  * @url:                as it is given to the HTTP client
  * @label:              @url without user, password, query: for messages
- * @socket:             path of a unix socket to connect to in place of @url's host, or NULL
+ * @socket:             path or name of a unix socket to connect to in place of @url's host, or NULL
+ * @is_abstract:        @socket is a name without a file
  * @grpc:               OTLP/gRPC is asked for: @url ends with the method's path
  * @json:               OTLP/JSON is asked for, else protobuf
  * @compression:        of request bodies
@@ -43,6 +44,7 @@ struct otlp_endpoint {
 	char *url;
 	char *label;
 	char *socket;
+	bool is_abstract;
 	bool grpc;
 	bool json;
 	enum compression compression;
@@ -56,6 +58,9 @@ struct otlp_endpoint {
 
 /**
  * otlp_endpoints__read - read the environment
+ * @name:      of the output: its variables are NAME_OTEL_EXPORTER_OTLP_X, and it has none in
+ *             common with others, so that no header or key of one gets to another; "": those
+ *             of the specification
  * @endpoints: one for each signal, filled in
  *
  * OTEL_EXPORTER_OTLP_X is for all signals, OTEL_EXPORTER_OTLP_METRICS_X (TRACES_,
@@ -64,8 +69,8 @@ struct otlp_endpoint {
  * TIMEOUT, CERTIFICATE, CLIENT_KEY, CLIENT_CERTIFICATE or INSECURE (gRPC's endpoints
  * without a scheme).
  *
- * An ENDPOINT of unix:///PATH is a unix socket, without TLS; paths and methods are those of
- * the protocol.
+ * An ENDPOINT of unix:///PATH or unix-abstract:NAME is a unix socket, without TLS; paths and
+ * methods are those of the protocol.
  *
  * An empty value is as good as none. A value that makes no sense gets a warning and
  * counts as not set. A certificate or key that cannot be read is an error instead
@@ -73,7 +78,7 @@ struct otlp_endpoint {
  *
  * Return: 0, or an exit code (lib/fail.h) after fail() has spoken.
  */
-int otlp_endpoints__read(struct otlp_endpoint endpoints[SIGNAL_KINDS]);
+int otlp_endpoints__read(const char *name, struct otlp_endpoint endpoints[SIGNAL_KINDS]);
 
 /** otlp_endpoints__free - give back what otlp_endpoints__read() filled in */
 void otlp_endpoints__free(struct otlp_endpoint endpoints[SIGNAL_KINDS]);

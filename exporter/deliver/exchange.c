@@ -207,7 +207,10 @@ bool channel__open(struct channel *channel, const struct otlp_endpoint *endpoint
 	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
 	curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
 	if (endpoint->socket)
-		curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, endpoint->socket);
+		curl_easy_setopt(curl,
+				 endpoint->is_abstract ? CURLOPT_ABSTRACT_UNIX_SOCKET
+						       : CURLOPT_UNIX_SOCKET_PATH,
+				 endpoint->socket);
 	/*
 	 * A proxy of HTTP/1 cannot forward gRPC, but it can connect. What it says to that is no
 	 * answer of the receiver's.

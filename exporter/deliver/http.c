@@ -188,14 +188,13 @@ struct output *http__open(const char *path, enum format format, int *code)
 {
 	struct http *http = calloc(1, sizeof(*http));
 
-	(void)path;
 	if (!http || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
 		free(http);
 		*code = fail(EXIT_INTERNAL, "no memory");
 		return NULL;
 	}
 	http->output.ops = &http_ops;
-	*code = otlp_endpoints__read(http->endpoints);
+	*code = otlp_endpoints__read(path, http->endpoints);
 	if (*code) {
 		http__close(&http->output);
 		return NULL;

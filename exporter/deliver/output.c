@@ -4,7 +4,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "fail.h"
 #include "otlp/utf8.h"
@@ -15,6 +14,7 @@ static const struct {
 	struct output *(*open)(const char *path, enum format format, int *code);
 } outputs[] = {
 	{"otlp", http__open},
+	{"otlp:", http__open},
 	{"file:", file__open},
 	{"stdout", stdout__open},
 };
@@ -23,10 +23,6 @@ static const char *const formats[] = {
 	[FORMAT_PROTOBUF] = "protobuf",
 	[FORMAT_JSON] = "json",
 };
-
-#define ONE_ATTEMPT 500000000ULL /* to encode a large request, too; hardly to try twice */
-
-static unsigned int n_open; /* outputs */
 
 struct output *output__open(const char *spec, const char *format, int *code)
 {
@@ -45,55 +41,20 @@ struct output *output__open(const char *spec, const char *format, int *code)
 
 		if (path ? !strncmp(spec, outputs[i].spec, len) && spec[len]
 			 : !strcmp(spec, outputs[i].spec)) {
-			struct output *output = outputs[i].open(spec + len, number, code);
-
-			n_open += output != NULL;
-			return output;
+			return outputs[i].open(spec + len, number, code);
 		}
 	}
-	*code = fail(EXIT_USAGE, "no such output: %s: it must be otlp, file:PATH or stdout", spec);
+	*code = fail(EXIT_USAGE,
+		     "no such output: %s: it must be otlp, otlp:NAME, file:PATH or stdout", spec);
 	return NULL;
-}
-
-static __u64 monotonic(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
 }
 
 enum delivery output__send(struct output *output, enum signal_kind kind, const void *request,
 			   size_t len, __u64 deadline_ns, const volatile bool *stop,
 			   struct delivery_report *report)
 {
-	__u64 start = monotonic(), end = deadline_ns, took;
-	enum delivery outcome;
-
 	memset(report, 0, sizeof(*report));
-	if (n_open < 2)
-		return output->ops->send(output, kind, request, len, deadline_ns, stop, report);
-	if (output->deadline != deadline_ns) {
-		output->deadline = deadline_ns;
-		output->share = deadline_ns > start ? (deadline_ns - start) / n_open : 0;
-		memset(output->given_up, 0, sizeof(output->given_up));
-	}
-	if (output->given_up[kind]) {
-		report__say(report, "not sent: it did not take what came before in this export");
-		return UNDELIVERED;
-	}
-	/* An attempt that has begun by then ends in its own time-out. */
-	if (output->failing[kind])
-		end = start + ONE_ATTEMPT;
-	else if (end > start + output->share)
-		end = start + output->share;
-	if (end > deadline_ns)
-		end = deadline_ns;
-	outcome = output->ops->send(output, kind, request, len, end, stop, report);
-	took = monotonic() - start;
-	output->share -= took < output->share ? took : output->share;
-	output->failing[kind] = output->given_up[kind] = outcome == UNDELIVERED;
-	return outcome;
+	return output->ops->send(output, kind, request, len, deadline_ns, stop, report);
 }
 
 size_t output__limit(const struct output *output)
@@ -110,7 +71,6 @@ void output__close(struct output *output)
 {
 	if (!output)
 		return;
-	n_open--;
 	output->ops->close(output);
 }
 

@@ -43,6 +43,7 @@ struct output;
 /**
  * output__open - open a destination
  * @spec:   "otlp" (OTLP/HTTP or OTLP/gRPC as the OTEL_EXPORTER_OTLP_* variables say),
+ *          "otlp:NAME" (likewise with variables of its own, NAME_OTEL_EXPORTER_OTLP_*),
  *          "file:PATH", "stdout"
  * @format: "protobuf", "json" or NULL: for otlp NULL is what the environment says;
  *          for file and stdout NULL is json (JSON lines, one request a line);
@@ -65,10 +66,6 @@ struct output *output__open(const char *spec, const char *format, int *code);
  *               an attempt under way may finish within its time-out, waiting for a
  *               retry ends at once
  * @report:      filled in
- *
- * While several outputs are open each has its share of the time up to the deadline, so that one
- * that does not answer leaves time to the others; what it could not take it is not sent again in
- * the same export, and from then on, until it takes something, it gets one attempt for each export.
  */
 enum delivery output__send(struct output *output, enum signal_kind kind, const void *request,
 			   size_t len, __u64 deadline_ns, const volatile bool *stop,

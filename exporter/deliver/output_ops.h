@@ -21,20 +21,9 @@ struct output_ops {
  */
 #define JSON_REQUEST_MAX ((size_t)64 << 10)
 
-/**
- * struct output - first member of every kind's own struct
- * @ops:      its functions
- * @deadline: of the export under way, by which one is told from the next
- * @share:    ns that are left to this output of that export's time
- * @failing:  the last request of that signal was not delivered
- * @given_up: nothing more of that signal is tried in this export
- */
+/** struct output - first member of every kind's own struct */
 struct output {
 	const struct output_ops *ops;
-	__u64 deadline;
-	__u64 share;
-	bool failing[SIGNAL_KINDS];
-	bool given_up[SIGNAL_KINDS];
 };
 
 /** enum format - how requests are encoded */

@@ -52,6 +52,11 @@ __u64 ring__position(const struct ring *ring)
 	return __atomic_load_n(ring->consumer, __ATOMIC_ACQUIRE);
 }
 
+__u64 ring__used(const struct ring *ring, __u64 position)
+{
+	return __atomic_load_n(ring->producer, __ATOMIC_ACQUIRE) - position;
+}
+
 bool ring__next(const struct ring *ring, __u64 *position, const void **record, size_t *len)
 {
 	__u64 end = __atomic_load_n(ring->producer, __ATOMIC_ACQUIRE);

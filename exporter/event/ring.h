@@ -40,6 +40,9 @@ void ring__close(struct ring *ring);
 /** ring__position - where its unread part begins */
 __u64 ring__position(const struct ring *ring);
 
+/** ring__used - bytes from a position to where the kernel writes */
+__u64 ring__used(const struct ring *ring, __u64 position);
+
 /**
  * ring__next - the record at a position
  * @ring:     open

@@ -23,6 +23,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "ktap.h"
+
 #ifndef SELFTESTS_DIR
 #define SELFTESTS_DIR "selftests"
 #endif
@@ -404,6 +406,133 @@ out:
 	if (tokener)
 		json_tokener_free(tokener);
 	return lines;
+}
+
+static void collector__cut_half_line(const struct collector *c)
+{
+	struct stat st;
+	char last;
+
+	if (fstat(c->output, &st))
+		return;
+	while (st.st_size && pread(c->output, &last, 1, st.st_size - 1) == 1 && last != '\n')
+		st.st_size--;
+	if (ftruncate(c->output, st.st_size))
+		perror("a line that was cut stays");
+}
+
+void collector__signal(struct collector *c, int signal)
+{
+	if (!c->pid)
+		return;
+	kill(c->pid, signal);
+	if (signal != SIGKILL)
+		return;
+	collector__reap(c, STOP_WAIT_MS);
+	collector__cut_half_line(c);
+}
+
+/* Lines that hold a key, without parsing them. */
+static void for_each_line(struct collector *c, const char *key,
+			  void (*fn)(const char *line, size_t len, void *ctx), void *ctx)
+{
+	const char *line, *eol, *end;
+	struct stat st;
+	char *text;
+
+	ASSERT_EQ(fstat(c->output, &st), 0);
+	if (!st.st_size)
+		return;
+	text = mmap(NULL, st.st_size, PROT_READ, MAP_SHARED, c->output, 0);
+	ASSERT_TRUE(text != MAP_FAILED);
+	end = text + st.st_size;
+	for (line = text; line < end && (eol = memchr(line, '\n', end - line)); line = eol + 1)
+		if (memmem(line, eol - line, key, strlen(key)))
+			fn(line, eol - line, ctx);
+	munmap(text, st.st_size);
+}
+
+struct newest {
+	struct json_object *parsed;
+	size_t n, at;
+};
+
+static void count_line(const char *line, size_t len, void *ctx)
+{
+	struct newest *newest = ctx;
+
+	(void)line, (void)len;
+	newest->n++;
+}
+
+static void parse_last(const char *line, size_t len, void *ctx)
+{
+	struct newest *newest = ctx;
+	struct json_tokener *tokener;
+
+	if (++newest->at < newest->n || newest->parsed)
+		return;
+	tokener = json_tokener_new();
+	newest->parsed = json_tokener_parse_ex(tokener, line, len);
+	json_tokener_free(tokener);
+}
+
+struct json_object *collector__newest(struct collector *c, const char *key, size_t *n)
+{
+	struct newest newest = {0};
+
+	for_each_line(c, key, count_line, &newest);
+	if (newest.n)
+		for_each_line(c, key, parse_last, &newest);
+	if (n)
+		*n = newest.n;
+	return newest.parsed;
+}
+
+/* 16 hexadecimal digits each. */
+struct ids {
+	uint64_t *all;
+	size_t n, room;
+};
+
+static void take_ids(const char *line, size_t len, void *ctx)
+{
+	static const char key[] = "\"spanId\":\"";
+	const char *end = line + len, *at = line;
+	struct ids *ids = ctx;
+
+	while ((at = memmem(at, end - at, key, strlen(key)))) {
+		at += strlen(key);
+		if (ids->n == ids->room) {
+			ids->room = ids->room ? 2 * ids->room : 4096;
+			ids->all = reallocarray(ids->all, ids->room, sizeof(*ids->all));
+			ASSERT_TRUE(ids->all);
+		}
+		ids->all[ids->n++] = strtoull(at, NULL, 16);
+	}
+}
+
+static int by_number(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+size_t collector__spans(struct collector *c, size_t *twice)
+{
+	struct ids ids = {0};
+	size_t different = 0;
+
+	for_each_line(c, "\"resourceSpans\"", take_ids, &ids);
+	if (ids.n)
+		qsort(ids.all, ids.n, sizeof(*ids.all), by_number);
+	for (size_t i = 0; i < ids.n; i++)
+		different += !i || ids.all[i] != ids.all[i - 1];
+	if (twice)
+		*twice = ids.n - different;
+	free(ids.all);
+	return different;
 }
 
 struct json_object *collector__metrics(struct collector *c)

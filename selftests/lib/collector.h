@@ -89,6 +89,14 @@ int collector__stop(struct collector *c);
 int collector__restart(struct collector *c);
 
 /**
+ * collector__signal() - send its process a signal
+ * @c: the Collector
+ * @signal: SIGKILL: it has ended when this returns, and a line that it was writing, which it
+ *	cannot have acknowledged, is taken away; collector__restart() then starts it again
+ */
+void collector__signal(struct collector *c, int signal);
+
+/**
  * collector__free() - stop the Collector and forget what it received
  * @c: the Collector or NULL
  */
@@ -126,6 +134,23 @@ struct json_object *collector__lines(struct collector *c, const char *key);
  * Return: as collector__lines().
  */
 struct json_object *collector__metrics(struct collector *c);
+
+/**
+ * collector__newest() - the last request of a kind, without parsing the others
+ * @c: the Collector
+ * @key: as for collector__lines()
+ * @n: if not NULL, gets how many there are
+ *
+ * Return: for json_object_put(); NULL if there is none.
+ */
+struct json_object *collector__newest(struct collector *c, const char *key, size_t *n);
+
+/**
+ * collector__spans() - how many different spans have been received
+ * @c: the Collector
+ * @twice: if not NULL, gets how many came more than once, each time but the first
+ */
+size_t collector__spans(struct collector *c, size_t *twice);
 
 /**
  * collector__wait() - wait until a number of requests of one kind have been received

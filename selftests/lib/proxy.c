@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -265,6 +266,10 @@ static bool open_listener(struct proxy *proxy, const char *address)
 		snprintf(a.path.sun_path, sizeof(a.path.sun_path), "%s", address);
 		snprintf(proxy->path, sizeof(proxy->path), "%s", address);
 		len = sizeof(a.path);
+	} else if (*address == '@') {
+		a.path.sun_family = AF_UNIX;
+		len = offsetof(struct sockaddr_un, sun_path) + 1 +
+		      snprintf(a.path.sun_path + 1, sizeof(a.path.sun_path) - 1, "%s", address + 1);
 	} else if (strchr(address, ':')) {
 		a.v6.sin6_family = AF_INET6;
 		ASSERT_EQ(inet_pton(AF_INET6, address, &a.v6.sin6_addr), 1);
@@ -278,7 +283,9 @@ static bool open_listener(struct proxy *proxy, const char *address)
 	if (proxy->listener < 0 || bind(proxy->listener, &a.any, len) ||
 	    getsockname(proxy->listener, &a.any, &len) || listen(proxy->listener, 64))
 		return false;
-	if (a.any.sa_family == AF_UNIX)
+	if (*address == '@')
+		snprintf(proxy->url, sizeof(proxy->url), "unix-abstract:%s", address + 1);
+	else if (a.any.sa_family == AF_UNIX)
 		snprintf(proxy->url, sizeof(proxy->url), "unix://%s", address);
 	else if (a.any.sa_family == AF_INET6)
 		snprintf(proxy->url, sizeof(proxy->url), "http://[%s]:%u", address,

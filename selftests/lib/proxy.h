@@ -38,7 +38,8 @@ struct proxy;
 
 /**
  * proxy__start - listen
- * @address: "127.0.0.1", "::1", or a path, which starts with a slash, for a unix socket
+ * @address: "127.0.0.1", "::1"; for a unix socket a path, which starts with a slash, or "@NAME" for
+ * one without a file
  * @target:  "http://127.0.0.1:PORT" of a receiver to relay to; NULL: be a proxy of HTTP
  * @faults:  of the first connections; those after them have none; kept by the caller
  * @n_faults: how many
@@ -48,7 +49,7 @@ struct proxy;
 struct proxy *proxy__start(const char *address, const char *target, const struct fault *faults,
 			   size_t n_faults);
 
-/** proxy__url - http://ADDRESS:PORT or unix:///PATH */
+/** proxy__url - http://ADDRESS:PORT, unix:///PATH or unix-abstract:NAME */
 const char *proxy__url(const struct proxy *proxy);
 
 /**
