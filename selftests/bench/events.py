@@ -88,8 +88,10 @@ def sdk_metrics(n):
     chance = random.Random(1)
     for i in range(n):
         attributes = {"syscall.name": "syscall_%d" % (i % 300), "shard": i // 300}
-        for _ in range(30):
-            histogram.record(chance.lognormvariate(-10, 1), attributes)
+        median = 0.5e-6 * 2 ** chance.uniform(0, 11)
+        for _ in range(400):
+            far = 2 ** chance.uniform(0, 10) if chance.random() < 0.05 else 1
+            histogram.record(median * chance.lognormvariate(0, 0.7) * far, attributes)
     provider.shutdown()
 
 

@@ -32,6 +32,7 @@ build_events_tools()
 # Of the kind that takes the least: what is measured is the way out.
 load_events()
 {
+	mkdir -p "$events_shared"
 	timeout 60 build/otelbpf --pin-dir $pins --shared-dir "$events_shared" -q load build/progs/syscalls.bpf.o \
 		--set syscalls.events=1 --set syscalls.slow_us=0 --set syscalls.events_per_second=0 \
 		--set syscalls.slow_calls.max_entries=$events_ring --filter cgroup="$cgroup/in" --filter syscall=getppid \
@@ -40,6 +41,7 @@ load_events()
 
 unload_events()
 {
+	mkdir -p "$events_shared"
 	unload
 	rm -f "$events_shared/otel_traces_ctx_v1"
 	rmdir "$events_shared" 2>/dev/null || true
@@ -66,6 +68,7 @@ rate_bpftrace()
 {
 	command -v bpftrace >/dev/null || { why='bpftrace is not installed'; return 1; }
 	: >"$log"
+	: >"$tmp/printed"
 	timeout -k 2 120 bpftrace -e "BEGIN { printf(\"attached\\n\"); } tracepoint:syscalls:sys_enter_getppid
 		/cgroup == cgroupid(\"$cgroup/in\")/ { printf(\"%s %d %d %d\\n\", comm, pid, tid, nsecs); }" </dev/null \
 		>"$tmp/printed" 2>"$log" &
@@ -164,7 +167,7 @@ wire()
 	fi
 }
 
-wire_points=10000
+wire_points=1000 # of the SDK, which takes a while to record values
 measure_wire()
 {
 	local compression made ours=(build/otelbpf-exporter --pin-dir $pins -q --interval 60s --duration 1ms --output otlp)
@@ -181,7 +184,7 @@ measure_wire()
 	if load build/selftests/progs/bench_series.bpf.o; then
 		build/selftests/bench/fill $pins/bench_series/map/series
 		for compression in none gzip zstd; do
-			OTEL_EXPORTER_OTLP_COMPRESSION=$compression wire "metrics.ours.$compression" metrics $wire_points "${once[@]}"
+			OTEL_EXPORTER_OTLP_COMPRESSION=$compression wire "metrics.ours.$compression" metrics 10000 "${once[@]}"
 		done
 	fi
 	unload
@@ -208,7 +211,6 @@ measure_events()
 		mkdir "$cgroup/in" "$cgroup/out"
 	fi
 	build_events_tools || { say "the tools that measure events do not build"; exit 1; }
-	mkdir -p "$events_shared"
 	start_sink
 	measure_rates
 	measure_export_cpu
@@ -261,6 +263,6 @@ footer_events()
 	Events: each getppid(2) of one process is one; the rate was raised until not all arrived or the process no longer came to
 	90 % of it. The exporter exports each second from a ring of $((events_ring >> 20)) MiB; its CPU time is the median of $rounds times
 	$events_spans spans at once, less that of an export of none. The SDK sends spans with the same attributes, 512 in a
-	request; its histograms have as many values and their own buckets, at most 160.
+	request; its histograms have 400 values like ours and their own buckets, at most 160.
 	EOT
 }
