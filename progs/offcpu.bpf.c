@@ -12,12 +12,17 @@
  * ready to run, not blocked. The start time is the thread's, so it may come back on
  * another CPU.
  *
+ * With events on, a long time blocked is a span besides, below the span that the thread worked for
+ * when it left.
+ *
  * Runs with the run queue locked and interrupts off: preallocated maps only, never
  * nested in itself.
  */
 #include "vmlinux.h"
 
 #define OTEL_NO_CGROUP_NAMES
+#define OTEL_TRACE_WHEN /* samples want contexts, too */
+#include <otelbpf/event.bpf.h>
 #include <otelbpf/otel.bpf.h>
 #include <otelbpf/profile.bpf.h>
 
@@ -25,26 +30,42 @@ char LICENSE[] SEC("license") = "GPL";
 
 const volatile __u64 min_us OTEL_OPTION("0..60000000", "us",
 					"Shortest time blocked that counts") = 100;
+const volatile __u32
+	long_us OTEL_OPTION("0..3600000000", "us",
+			    "With events: a time blocked that is so long is a span") = 100000;
+const volatile __u32 long_waits OTEL_OPTION(
+	"0..1", "", "Of waits that a signal would end, as of poll and nanosleep, too") = 0;
 
 /* clang-format off */
 OTEL_LOSSES(
 	OTEL_LOSS(blocked_full)	 /* more threads blocked at once than there are entries */
 	OTEL_LOSS(return_unseen) /* the kernel did not tell that the thread came back */
+	OTEL_EVENT_LOSSES
 );
 /* clang-format on */
 
+/* What could end a wait beside what it waits for: a signal, or nothing. */
+enum wait {
+	interruptible = 1,
+	uninterruptible = 2,
+};
+
 struct blocked {
 	__u64 start;
+	__u64 boot;		      /* the same on CLOCK_BOOTTIME; with events only */
 	__u64 user_hash, kernel_hash; /* 0: no such stack */
 	struct otel_process_id process;
 	char comm[16];
 	struct otel_trace trace; /* as it was when the thread blocked */
 	__u32 epoch;
-	__u32 pad;
+	enum wait wait;
 	struct otel_stack user, kernel;
 };
 
-#define TASK_DEAD 0x80 /* include/linux/sched.h: it never comes back */
+/* include/linux/sched.h */
+#define TASK_UNINTERRUPTIBLE 0x2
+#define TASK_DEAD 0x80	  /* it never comes back */
+#define TASK_NOLOAD 0x400 /* uninterruptible, but only idle */
 #define PF_KTHREAD 0x00200000
 
 /* By thread id. Written and read by the programs only. */
@@ -75,6 +96,16 @@ struct {
 	__type(value, struct sample_value);
 } samples SEC(".maps") OTEL_PROFILE;
 
+struct long_wait {
+	struct otel_event event OTEL_EVENT;
+	enum wait wait OTEL_ATTR("system.thread.wait", enum);
+	__u32 pad;
+};
+_Static_assert(sizeof(struct long_wait) == 104, "long_wait has a hole");
+
+/* Written when a thread comes back that was away for long. Read by the exporter, when sent. */
+OTEL_EVENTS(long_times, long_wait, 64 * 1024, OTEL_SPAN("off-cpu", internal));
+
 /*
  * A thread that leaves or exits has come back before. Not always seen: a paravirtualized Linux 6.18
  * sometimes runs no program of any tracepoint on one CPU for 0.1 to 4 ms (neither of two at
@@ -101,9 +132,14 @@ static __noinline int leave(void *ctx, struct task_struct *prev)
 		return 0;
 	/* Before the stacks: what it waits for has begun, and walking takes a while. */
 	b->start = bpf_ktime_get_ns();
+	if (events)
+		b->boot = bpf_ktime_get_boot_ns();
+	b->wait = (prev->__state & (TASK_UNINTERRUPTIBLE | TASK_NOLOAD)) == TASK_UNINTERRUPTIBLE
+			  ? uninterruptible
+			  : interruptible;
 	otel_process__identify(&b->process, prev);
 	bpf_get_current_comm(b->comm, sizeof(b->comm));
-	if (trace_context)
+	if (trace_context || events)
 		otel_trace__current(&b->trace);
 	b->user_hash = b->kernel_hash = 0;
 	if (otel_stack__walk_kernel(ctx, s)) {
@@ -122,13 +158,32 @@ static __noinline int leave(void *ctx, struct task_struct *prev)
 	return 0;
 }
 
-static __noinline int come_back(__u32 tid)
+static __noinline int tell(const struct blocked *b, struct task_struct *next, __u64 ns)
+{
+	struct otel_event_owner whose;
+	struct long_wait *wait;
+
+	if (!b || (!long_waits && b->wait != uninterruptible))
+		return 0;
+	otel_event_owner__of(&whose, next);
+	wait = otel_event__begin_of(long_times, long_wait, &b->trace, otel_event__took(ns, b->boot),
+				    &whose);
+	if (!wait)
+		return 0;
+	wait->wait = b->wait;
+	wait->pad = 0;
+	otel_event__end(wait);
+	return 0;
+}
+
+static __noinline int come_back(struct task_struct *next)
 {
 	static const struct sample_value none;
 	struct sample_value *value;
 	struct otel_sample_key key = {};
 	struct blocked *b;
 	_Bool added = 0;
+	__u32 tid = next->pid;
 	__u64 ns;
 
 	b = bpf_map_lookup_elem(&blocked, &tid);
@@ -140,7 +195,8 @@ static __noinline int come_back(__u32 tid)
 		key.window = otel_window.current;
 		key.process = b->process;
 		__builtin_memcpy(key.comm, b->comm, sizeof(key.comm));
-		key.trace = b->trace;
+		if (trace_context)
+			key.trace = b->trace;
 		if (b->user_hash)
 			key.user_stack = otel_stack__put(b->user_hash, key.window, &b->user);
 		if (b->kernel_hash)
@@ -149,6 +205,8 @@ static __noinline int come_back(__u32 tid)
 		if (value)
 			__sync_fetch_and_add(&value->ns, ns);
 	}
+	if (events && ns >= long_us * 1000ULL && b->epoch == otel_filter.epoch)
+		tell(b, next, ns);
 	bpf_map_delete_elem(&blocked, &tid);
 	return 0;
 }
@@ -165,7 +223,7 @@ int BPF_PROG(sched_switch, bool preempt, struct task_struct *prev, struct task_s
 	    otel_filter__pass())
 		leave(ctx, prev);
 	if (next->pid)
-		come_back(next->pid);
+		come_back(next);
 	return 0;
 }
 

@@ -11,11 +11,14 @@
  * victim's lock held: on the same CPU with no other task in between, so one slot per CPU holds the
  * victim, and per-CPU values need no atomics.
  *
+ * With events on each is a log record besides, in the span that the victim's thread worked for.
+ *
  * Both run in the task that wanted memory. The victim is mostly another one, and its cgroup and the
  * filter's business are the victim's.
  */
 #include "vmlinux.h"
 
+#include <otelbpf/event.bpf.h>
 #include <otelbpf/otel.bpf.h>
 
 char LICENSE[] SEC("license") = "GPL";
@@ -25,7 +28,7 @@ char LICENSE[] SEC("license") = "GPL";
 
 const volatile __u32 page_size OTEL_PAGE_SIZE = 4096;
 
-OTEL_LOSSES();
+OTEL_LOSSES(OTEL_EVENT_LOSSES);
 
 struct kill_key {
 	__u64 cgroup OTEL_RESOURCE(cgroup);
@@ -46,12 +49,26 @@ struct {
 	__type(value, struct kill_value);
 } kills SEC(".maps") OTEL_METRICS;
 
+struct kill {
+	struct otel_event event OTEL_EVENT;
+	__u64 rss OTEL_ATTR("system.memory.oom.rss", number);
+	__s64 score_adj OTEL_ATTR("system.memory.oom.score_adj", number);
+};
+_Static_assert(sizeof(struct kill) == 112, "kill has a hole");
+
+/* Written at each kill. Read by the exporter, when it has sent it. */
+OTEL_EVENTS(kill_events, kill, 16 * 1024,
+	    OTEL_LOG("system.memory.oom.kill", 17, "A process was killed for want of memory"));
+
 /* A victim as it was when it was killed. */
 struct victim {
 	struct otel_owner owner;
 	struct kernfs_node *kn; /* of its cgroup; 0: nothing is noted */
 	__u64 rss;		/* bytes */
 	__u32 pid;		/* of the thread that was marked */
+	__s32 score_adj;
+	struct otel_event_owner whose; /* with events only, as the next */
+	struct otel_trace trace;
 };
 
 /* One entry, per CPU. From a SIGKILL to mark_victim right behind it. */
@@ -83,6 +100,11 @@ static __always_inline void note(struct victim *victim, struct task_struct *task
 	victim->owner.cgroup = BPF_CORE_READ(otel_cgroup__of(task), id);
 	victim->pid = task->pid;
 	victim->rss = resident(task);
+	victim->score_adj = BPF_CORE_READ(task, signal, oom_score_adj);
+	if (events) {
+		otel_event_owner__of(&victim->whose, task);
+		otel_trace__of(&victim->trace, (__u64)task->tgid << 32 | task->pid);
+	}
 	victim->kn = otel_cgroup__of(task);
 }
 
@@ -115,6 +137,22 @@ static __always_inline void record(struct victim *victim)
 	exphist__record(&value->rss, victim->rss); /* memory ends below 2^47 bytes */
 }
 
+static __noinline int tell(struct victim *victim)
+{
+	struct kill *kill;
+
+	if (!victim)
+		return 0;
+	kill = otel_event__begin_log_of(kill_events, kill, &victim->trace, &victim->whose);
+	if (!kill)
+		return 0;
+	kill->rss = victim->rss;
+	kill->score_adj = victim->score_adj;
+	otel_cgroup__remember(victim->owner.cgroup, victim->kn);
+	otel_event__end(kill);
+	return 0;
+}
+
 /* The first argument is a number before 6.9, then the task. */
 SEC("tp_btf/mark_victim")
 int mark_victim(unsigned long long *ctx)
@@ -129,8 +167,11 @@ int mark_victim(unsigned long long *ctx)
 	otel_cpu_begin();
 	victim = bpf_map_lookup_elem(&killing, &zero);
 	if (victim && victim->kn && victim->pid == pid &&
-	    otel_filter__pass_owner(&victim->owner, victim->kn))
+	    otel_filter__pass_owner(&victim->owner, victim->kn)) {
 		record(victim);
+		if (events)
+			tell(victim);
+	}
 	if (victim)
 		victim->kn = NULL;
 	otel_cpu_end();

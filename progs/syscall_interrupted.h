@@ -21,6 +21,7 @@ enum stopped_state {
 
 struct stopped {
 	__u64 start;
+	__u64 boot;
 	__u64 ip;
 	__u64 sp;
 	__s32 code;
@@ -39,6 +40,7 @@ struct stopped {
  */
 struct call {
 	__u64 start;
+	__u64 boot; /* the same on CLOCK_BOOTTIME; with events only */
 	__u32 nr;
 	__u32 epoch;
 	__u32 n_stopped;
@@ -82,6 +84,7 @@ static __noinline int call__resume(struct call *call, __u32 nr, __u64 sp)
 		return 0;
 	}
 	call->start = stopped->start;
+	call->boot = stopped->boot;
 	call->nr = stopped->nr;
 	return 1;
 }
@@ -106,6 +109,7 @@ static __noinline int call__stop(struct call *call, struct pt_regs *regs, __s32 
 		otel_lose(nested_restart);
 	} else {
 		stopped->start = call->start;
+		stopped->boot = call->boot;
 		stopped->ip = PT_REGS_IP(regs);
 		stopped->sp = sp;
 		stopped->code = code;
@@ -184,7 +188,7 @@ static __always_inline void on_signal(struct k_sigaction *ka)
 
 		record(stopped->nr, ns, -EINTR);
 		if (events && ns >= slow_us * 1000ULL)
-			slow_call(call, stopped->nr, ns, -EINTR);
+			slow_call(call, stopped->nr, otel_event__took(ns, stopped->boot), -EINTR);
 	}
 }
 

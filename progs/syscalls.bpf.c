@@ -260,6 +260,8 @@ int OTEL_PROG(sys_enter, struct pt_regs *regs, long id)
 	if (!selected)
 		return 0;
 	call->nr = nr;
+	if (events)
+		call->boot = bpf_ktime_get_boot_ns();
 	call->start = bpf_ktime_get_ns(); /* last: our own work is not the call's */
 	return 0;
 }
@@ -292,7 +294,7 @@ int OTEL_PROG(sys_exit, struct pt_regs *regs, long ret)
 	now = now > start ? now - start : 0;
 	record(call->nr, now, ret);
 	if (events && now >= slow_us * 1000ULL)
-		slow_call(call, call->nr, now, ret);
+		slow_call(call, call->nr, otel_event__took(now, call->boot), ret);
 	return 0;
 }
 

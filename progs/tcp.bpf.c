@@ -15,11 +15,13 @@
  *
  * These run in system calls, in softirqs and in timers: the task that runs is the socket's
  * owner in connect() and listen() only, where it is noted. Filters judge what was noted. A
- * softirq may interrupt any of them, so all adds to the per-CPU values are atomic.
+ * softirq may interrupt any of them, so all adds to the per-CPU values are atomic. What matters one
+ * by one is a span or a log record besides (tcp_event.h).
  */
 #include "vmlinux.h"
 
 #include <bpf/bpf_endian.h>
+#include <otelbpf/event.bpf.h>
 #include <otelbpf/otel.bpf.h>
 
 #include "tcp_connect.h"
@@ -41,6 +43,8 @@ static __noinline int begin(struct sock *sk, enum tcp_role role, __u8 state)
 	if (state == TCP_LISTEN)
 		conn->drops = sk->sk_drops.counter;
 	conn__settle(conn, sk, 0);
+	if (events)
+		tcp_event__note(sk, bpf_get_current_task_btf(), 1);
 	return 0;
 }
 
@@ -61,6 +65,8 @@ static __noinline int begin_child(struct sock *sk)
 		conn->generation = 0;
 	conn__reset(conn, server, TCP_SYN_RECV);
 	conn__settle(conn, sk, 0);
+	if (events)
+		tcp_event__come(sk);
 	return 0;
 }
 
@@ -203,8 +209,11 @@ static __always_inline void on_receive_reset(struct sock *sk)
 {
 	struct conn *conn = count_traffic(sk, resets_receive);
 
-	if (conn)
-		conn->error = sk->__sk_common.skc_state == TCP_SYN_SENT ? refused : reset;
+	if (!conn)
+		return;
+	conn->error = sk->__sk_common.skc_state == TCP_SYN_SENT ? refused : reset;
+	if (events && conn->error == reset)
+		tcp_event__reset(conn, sk, receive);
 }
 
 SEC("tp_btf/tcp_receive_reset")
@@ -232,7 +241,17 @@ static __noinline int send_reset_unowned(void)
 	value = otel_table__get(&traffic, &key, &no_traffic, &added);
 	if (value)
 		otel_add(value->resets_transmit, 1);
+	if (events)
+		tcp_event__reset_unowned();
 	return 0;
+}
+
+static __always_inline void send_reset_owned(struct sock *sk)
+{
+	struct conn *conn = count_traffic(sk, resets_transmit);
+
+	if (events)
+		tcp_event__reset(conn, sk, transmit);
 }
 
 static __always_inline void on_send_reset(struct sock *sk)
@@ -242,7 +261,7 @@ static __always_inline void on_send_reset(struct sock *sk)
 	if (!state || state == TCP_TIME_WAIT || state == TCP_NEW_SYN_RECV)
 		send_reset_unowned();
 	else if (sk)
-		count_traffic(sk, resets_transmit);
+		send_reset_owned(sk);
 }
 
 SEC("tp_btf/tcp_send_reset")
@@ -308,6 +327,8 @@ int visit_sockets(struct bpf_iter__task_file *ctx)
 	conn = conn__meet(sk, task);
 	if (!conn)
 		return 0;
+	if (events)
+		tcp_event__find(sk, task);
 	if (state == TCP_LISTEN) {
 		conn__settle(conn, sk, 0);
 		count_drops(conn, sk);

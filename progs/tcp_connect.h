@@ -8,9 +8,9 @@
 #ifndef OTELBPF_TCP_CONNECT_H
 #define OTELBPF_TCP_CONNECT_H
 
-#include "tcp_connection.h"
+#include "tcp_event.h"
 
-static __noinline int unroutable(enum tcp_type type, int error)
+static __noinline int unroutable(enum tcp_type type, int error, const struct sockaddr *address)
 {
 	struct conn_error_key key = {.role = client, .type = type};
 	struct tcp_failures *value;
@@ -30,6 +30,8 @@ static __noinline int unroutable(enum tcp_type type, int error)
 		otel_cgroup__remember(key.cgroup, otel_cgroup__of(bpf_get_current_task_btf()));
 	if (value)
 		otel_add(value->count, 1);
+	if (events)
+		tcp_event__unroutable(type, key.error, address);
 	return 0;
 }
 
@@ -37,7 +39,7 @@ OTEL_HOOK("connect without a route", 1)
 SEC("?fexit/tcp_v4_connect")
 int BPF_PROG(connect4, struct sock *sk, struct sockaddr *address, int len, int ret)
 {
-	unroutable(ipv4, ret);
+	unroutable(ipv4, ret, address);
 	return 0;
 }
 
@@ -47,7 +49,7 @@ int BPF_PROG(connect6, struct sock *sk, struct sockaddr *address, int len, int r
 {
 	/* IPv4 over an IPv6 socket has just been through tcp_v4_connect(). */
 	if (socket__type(sk) != ipv4)
-		unroutable(ipv6, ret);
+		unroutable(ipv6, ret, address);
 	return 0;
 }
 
@@ -79,7 +81,7 @@ int BPF_KRETPROBE(connect4_return, int ret)
 
 	if (is_mapped)
 		*is_mapped = 1;
-	unroutable(ipv4, ret);
+	unroutable(ipv4, ret, NULL);
 	return 0;
 }
 
@@ -91,7 +93,7 @@ int BPF_KRETPROBE(connect6_return, int ret)
 	__u32 *is_mapped = bpf_map_lookup_elem(&connecting, &thread);
 
 	if (!is_mapped || !*is_mapped)
-		unroutable(ipv6, ret);
+		unroutable(ipv6, ret, NULL);
 	bpf_map_delete_elem(&connecting, &thread);
 	return 0;
 }

@@ -15,6 +15,7 @@ OTEL_LOSSES(
 	OTEL_LOSS(socket_storage)   /* no memory for a socket's entry */
 	OTEL_LOSS(handshake_unseen) /* established, but when its SYN came is not known */
 	OTEL_LOSS(out_of_range)	    /* longer than 2^20 s */
+	OTEL_EVENT_LOSSES
 );
 /* clang-format on */
 

@@ -3,7 +3,7 @@
 #ifndef OTELBPF_TCP_OUTCOME_H
 #define OTELBPF_TCP_OUTCOME_H
 
-#include "tcp_connection.h"
+#include "tcp_event.h"
 
 static __always_inline void record(struct exphist_s *h, __u64 ns)
 {
@@ -78,6 +78,8 @@ static __noinline int failed(struct conn *conn, struct sock *sk)
 	value = conn__series(conn, sk, &failures, &key, &no_failures);
 	if (value)
 		otel_add(value->count, 1);
+	if (events)
+		tcp_event__failed(conn, sk, key.error);
 	return 0;
 }
 
@@ -110,6 +112,8 @@ static __noinline int closed(struct conn *conn, struct sock *sk)
 	count = conn__series(conn, sk, &closes, &key, &no_closes);
 	if (count)
 		otel_add(count->count, 1);
+	if (events && connection_spans)
+		tcp_event__ended(conn, sk, key.error);
 	return 0;
 }
 
@@ -126,6 +130,8 @@ static __noinline int count_drops(struct conn *conn, struct sock *sk)
 	value = conn__series(conn, sk, &traffic, &key, &no_traffic);
 	if (value)
 		otel_add(value->listen_drops, drops);
+	if (events)
+		tcp_event__overflow(conn, sk, drops);
 	return 0;
 }
 

@@ -7,6 +7,8 @@
  *   udp_fail_queue_rcv_skb a datagram came and the socket's queue was full
  *   expire                 the iterator: queries that nobody has answered
  *
+ * With events on, each DNS lookup is a span besides (udp_event.h).
+ *
  * The first two are attached to the root of the cgroups and see what passes between any socket
  * and the network, before it is cut into fragments and after it is put together. They are there
  * on every kernel, need neither kprobes nor fentry, and have both the packet and its socket's
@@ -17,6 +19,7 @@
 #include "vmlinux.h"
 
 #include <bpf/bpf_endian.h>
+#include <otelbpf/event.bpf.h>
 #include <otelbpf/otel.bpf.h>
 #include <otelbpf/skb.bpf.h>
 
@@ -24,6 +27,7 @@
 OTEL_LOSSES(
 	OTEL_LOSS(queries_full) /* too many DNS queries without an answer: this one is not measured */
 	OTEL_LOSS(out_of_range) /* longer than 2^20 s */
+	OTEL_EVENT_LOSSES
 );
 /* clang-format on */
 

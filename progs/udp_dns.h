@@ -26,6 +26,8 @@ struct query_key {
 	__u32 pad;
 };
 
+#include "udp_event.h"
+
 /* @epoch: of otel_filter; what was asked before a pause or after the end is nothing of ours */
 struct query {
 	__u64 start;
@@ -135,8 +137,14 @@ static __noinline int dns__give_up(const struct query_key *key, const struct que
 	copy = *key;
 	series.cgroup = query->cgroup;
 	__builtin_memcpy(series.name, query->name, DNS_NAME_LEN);
-	if (!bpf_map_delete_elem(&queries, &copy) && !stale)
+	if (bpf_map_delete_elem(&queries, &copy))
+		return 1;
+	if (!stale)
 		dns__timed_out(&series);
+	if (events && stale)
+		lookup_event__forget(&copy);
+	else if (events)
+		lookup_event__tell(&copy, &series, timed_out, dns_timeout * 1000000000ULL);
 	return 1;
 }
 
@@ -167,9 +175,12 @@ static __noinline int dns__asked(struct __sk_buff *skb, const struct datagram *d
 	before = bpf_map_lookup_elem(&queries, &key);
 	if (before && !dns__give_up(&key, before))
 		return 0;
-	if (bpf_map_update_elem(&queries, &key, &query, BPF_NOEXIST) &&
-	    !bpf_map_lookup_elem(&queries, &key))
+	if (!bpf_map_update_elem(&queries, &key, &query, BPF_NOEXIST)) {
+		if (events)
+			lookup_event__note(&key, d, bpf_skb_cgroup_id(skb));
+	} else if (!bpf_map_lookup_elem(&queries, &key)) {
 		otel_lose(queries_full);
+	}
 	return 0;
 }
 
@@ -195,10 +206,17 @@ static __noinline int dns__answered(struct __sk_buff *skb, const struct datagram
 	series.cgroup = query->cgroup;
 	__builtin_memcpy(series.name, query->name, DNS_NAME_LEN);
 	/* Of two answers at once one has it. */
-	if (bpf_map_delete_elem(&queries, &key) || stale)
+	if (bpf_map_delete_elem(&queries, &key))
 		return 0;
+	if (stale) {
+		if (events)
+			lookup_event__forget(&key);
+		return 0;
+	}
 	if (took > dns_timeout * 1000000000ULL) {
 		dns__timed_out(&series);
+		if (events)
+			lookup_event__tell(&key, &series, timed_out, dns_timeout * 1000000000ULL);
 		return 0;
 	}
 	code = (bpf_ntohs(header.flags) & 0xf) + 1;
@@ -206,6 +224,8 @@ static __noinline int dns__answered(struct __sk_buff *skb, const struct datagram
 	value = otel_table__get(&lookups, &series, &no_lookups, &added);
 	if (value && !exphist_s__record_atomic(&value->duration, took))
 		otel_lose(out_of_range);
+	if (events)
+		lookup_event__tell(&key, &series, series.code, took);
 	return 0;
 }
 

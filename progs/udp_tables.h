@@ -19,6 +19,7 @@ enum dns_code {
 	NOTIMP,
 	REFUSED,
 	_OTHER,
+	timed_out, /* of a span: no answer */
 };
 
 struct udp_key {

@@ -19,6 +19,7 @@
 #include "tagged.h"
 
 #define SPANS_OBJECT OBJECT_DIR "/progs/syscalls.bpf.o"
+#define TCP_OBJECT OBJECT_DIR "/progs/tcp.bpf.o"
 #define LOGS_OBJECT OBJECT_DIR "/selftests/progs/notes.bpf.o"
 #define SECOND 1000000000ULL
 #define NOW (1800000000 * SECOND)
@@ -300,7 +301,7 @@ TEST(records_by_process)
 
 	made__begin(&made, SPANS_OBJECT, "slow_calls");
 	for (int i = 0; i < 300; i++) {
-		__u32 thread = i;
+		__u32 thread = 1 + i;
 
 		put_process(&made, 100 + i % 3);
 		put_ids(&made, 1, 1 + i % 200, 0);
@@ -320,7 +321,7 @@ TEST(records_by_process)
 		EXPECT_TRUE(strstr(text(group, "resource/attributes"), want));
 		ASSERT_EQ(json_object_array_length(spans), 100);
 		for (int i = 0; i < 100; i++, seen++) {
-			snprintf(want, sizeof(want), "\"%d\"", 3 * i + g);
+			snprintf(want, sizeof(want), "\"%d\"", 1 + 3 * i + g);
 			EXPECT_STREQ(text(json_object_array_get_idx(spans, i),
 					  "attributes/0/value/intValue"),
 				     want);
@@ -328,6 +329,52 @@ TEST(records_by_process)
 	}
 	EXPECT_EQ(seen, 300);
 	json_object_put(json);
+	made__end(&made);
+}
+
+/* Whose it is nobody knows: there is no process, and no thread, of number 0. */
+TEST(record_of_nobody)
+{
+	struct json_object *json;
+	struct made made;
+	const char *attributes;
+
+	made__begin(&made, TCP_OBJECT, "reset_events");
+	put_ids(&made, 0, 0, 1);
+	ASSERT_EQ(batch__add(&made.batch, &made.source, made.record), 0);
+	json = made__json(&made, SIGNAL_LOGS, "resourceLogs");
+	EXPECT_FALSE(strstr(text(json, "resourceLogs/0/resource"), "process.pid"));
+	attributes = text(json, "resourceLogs/0/scopeLogs/0/logRecords/0/attributes");
+	EXPECT_FALSE(strstr(attributes, "thread."));
+	EXPECT_FALSE(strstr(attributes, "network.peer."));
+	EXPECT_TRUE(strstr(attributes, "network.transport"));
+	json_object_put(json);
+	made__end(&made);
+}
+
+/* A record may say its kind, if it is one. */
+TEST(kind_of_a_record)
+{
+	static const struct {
+		__u32 says;
+		const char *is;
+	} kinds[] = {{0, "3"}, {1, "1"}, {2, "2"}, {3, "3"}, {5, "5"}, {6, "3"}, {~0U, "3"}};
+	struct made made;
+
+	made__begin(&made, TCP_OBJECT, "failed_connections");
+	ASSERT_GE(made.d.layout->kind_at, 0);
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		struct json_object *json;
+
+		batch__begin(&made.batch);
+		put_process(&made, 1);
+		put_ids(&made, 1, 1, 0);
+		put(&made, made.d.layout->kind_at, &kinds[i].says, sizeof(kinds[i].says));
+		ASSERT_EQ(batch__add(&made.batch, &made.source, made.record), 0);
+		json = made__json(&made, SIGNAL_TRACES, "resourceSpans");
+		EXPECT_STREQ(text(json, SPAN "kind"), kinds[i].is);
+		json_object_put(json);
+	}
 	made__end(&made);
 }
 

@@ -265,6 +265,64 @@ TEST_TIMEOUT(clock_is_set_in_between, 60)
 	}
 }
 
+/*
+ * The machine sleeps while a thread waits: the span is as long as that was, and begins before it.
+ * By request only, as a machine that is late may be woken before it sleeps, and then never.
+ */
+TEST_TIMEOUT(machine_sleeps_in_between, 120)
+{
+	_cleanup_live_ struct live *live = live__begin();
+	_cleanup_json_ struct json_object *requests = NULL;
+	static struct output output;
+	static struct spans spans;
+	struct timespec awake, all;
+	__u64 before, after, slept;
+
+	if (!getenv("OTELBPF_OWN_KERNEL") || !getenv("OTELBPF_SUSPEND"))
+		SKIP("OTELBPF_SUSPEND=1 lets a virtual machine sleep and wake up");
+	live__load(live, EVERY_CALL, WITHOUT_LIMIT);
+	clock_gettime(CLOCK_MONOTONIC, &awake);
+	clock_gettime(CLOCK_BOOTTIME, &all);
+	slept = (all.tv_sec - awake.tv_sec) * 1000 * MS + all.tv_nsec - awake.tv_nsec;
+	before = utc();
+	live__run(&output, live__join, live,
+		  (const char *const[]){"/bin/sh", "-c",
+					"sleep 3 & echo 0 > /sys/class/rtc/rtc0/wakealarm; "
+					"echo +8 > /sys/class/rtc/rtc0/wakealarm; echo mem > "
+					"/sys/power/state; wait",
+					NULL});
+	after = utc();
+	ASSERT_EQ(output.code, 0);
+	clock_gettime(CLOCK_MONOTONIC, &awake);
+	clock_gettime(CLOCK_BOOTTIME, &all);
+	slept = (all.tv_sec - awake.tv_sec) * 1000 * MS + all.tv_nsec - awake.tv_nsec - slept;
+	ASSERT_GE(slept, 1000 * MS);
+	requests = live__export_file(live);
+	spans__of(&spans, requests);
+	/* The shell's own write, and the waits for it: of two processes at least. */
+	for (int i = 0; i < spans.n; i++) {
+		EXPECT_GE(otlp_json__u64(spans.span[i], "startTimeUnixNano") + 1000 * MS, before);
+		EXPECT_LE(otlp_json__u64(spans.span[i], "endTimeUnixNano"), after + 1000 * MS);
+	}
+	for (int i = 0; i < 2; i++) {
+		const char *name = i ? "syscall write" : "syscall clock_nanosleep";
+		__u64 longest = 0;
+
+		for (int k = 0; k < spans.n; k++) {
+			__u64 ns = otlp_json__u64(spans.span[k], "endTimeUnixNano") -
+				   otlp_json__u64(spans.span[k], "startTimeUnixNano");
+
+			if ((!strcmp(otlp_json__text(spans.span[k], "name"), name) ||
+			     (!i && !strcmp(otlp_json__text(spans.span[k], "name"),
+					    "syscall nanosleep"))) &&
+			    ns > longest)
+				longest = ns;
+		}
+		EXPECT_GE(longest, slept);
+		EXPECT_LE(longest, after - before + 1000 * MS);
+	}
+}
+
 /* --- parents ---------------------------------------------------------------------------------- */
 
 static const struct json_object *longest_of(const struct spans *spans, const char *thread)

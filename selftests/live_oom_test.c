@@ -20,6 +20,7 @@
 #include "collector.h"
 #include "ktap.h"
 #include "live.h"
+#include "received.h"
 
 #define OOM_OBJECT OBJECT_DIR "/progs/oom.bpf.o"
 #define KILLS "system.memory.oom.kills"
@@ -148,14 +149,18 @@ static __attribute__((no_sanitize("address"))) void take_memory(size_t bytes)
 static pid_t taker(struct live *live, struct limit *limit, const char *cgroup, size_t bytes,
 		   volatile int *ready)
 {
+	char contexts[160];
 	int procs;
 	pid_t pid;
 
 	live__make_cgroup(live, cgroup);
 	procs = open_procs(live__cgroup(live, cgroup));
+	snprintf(contexts, sizeof(contexts), "%s/otel_traces_ctx_v1", live->shared_dir);
 	fflush(NULL);
 	pid = fork();
 	if (!pid) {
+		if (!access(contexts, F_OK))
+			context__publish(contexts, 7);
 		if (write(procs, "0", 1) != 1 ||
 		    (limit->procs >= 0 && write(limit->procs, "0", 1) != 1))
 			_exit(1);
@@ -247,6 +252,34 @@ static __u64 kills(struct live *live, struct json_object *root, const char *cgro
 	return otlp_json__total(root, KILLS, "process.linux.cgroup", live__path(live, cgroup));
 }
 
+/* One log record of a victim, and nothing of anybody else in its cgroup. */
+static void expect_record(struct live *live, struct json_object *root, const char *cgroup,
+			  pid_t victim, double rss)
+{
+	static struct received logs;
+	char score_adj[16] = "";
+	FILE *file;
+
+	received__logs(&logs, root, "oom", "system.memory.oom.kill", live__path(live, cgroup));
+	ASSERT_EQ(logs.n, 1);
+	EXPECT_EQ(atoi(otlp_json__attr(logs.at[0].resource, "process.pid") ?: ""), victim);
+	EXPECT_EQ(atoi(otlp_json__attr(logs.at[0].item, "thread.id") ?: ""), victim);
+	EXPECT_STREQ(otlp_json__attr(logs.at[0].item, "thread.name") ?: "", "live_oom_test");
+	EXPECT_EQ(atoll(otlp_json__attr(logs.at[0].item, RSS) ?: ""), rss);
+	/* The victim has it from us. */
+	file = fopen("/proc/self/oom_score_adj", "re");
+	ASSERT_TRUE(file != NULL);
+	ASSERT_EQ(fscanf(file, "%15s", score_adj), 1);
+	fclose(file);
+	EXPECT_STREQ(otlp_json__attr(logs.at[0].item, "system.memory.oom.score_adj") ?: "",
+		     score_adj);
+	EXPECT_STREQ(otlp_json__text(logs.at[0].item, "severityText"), "ERROR");
+	/* In the span that it worked for. */
+	EXPECT_STREQ(otlp_json__text(logs.at[0].item, "traceId"),
+		     "07070707070707070707070707070707");
+	EXPECT_STREQ(otlp_json__text(logs.at[0].item, "spanId"), "0707070707070707");
+}
+
 TEST_TIMEOUT(kills_are_those_of_the_cgroup, 60)
 {
 	_cleanup_live_ struct live *live = live__begin();
@@ -263,7 +296,7 @@ TEST_TIMEOUT(kills_are_those_of_the_cgroup, 60)
 	ASSERT_NE((void *)ready, MAP_FAILED);
 	limit__begin(&limit, live);
 	snprintf(filter, sizeof(filter), "cgroup=%s", live->cgroup);
-	live__must("load", "-q", OOM_OBJECT, "--filter", filter);
+	live__must("load", "-q", OOM_OBJECT, "--filter", filter, "--set", "oom.events=1");
 	/* The one that wants more is not the one that is killed. */
 	big = taker(live, &limit, "limited/big", LIMIT * 3 / 4, ready);
 	while (!*ready)
@@ -296,6 +329,7 @@ TEST_TIMEOUT(kills_are_those_of_the_cgroup, 60)
 		  1);
 	EXPECT_EQ(otlp_json__count(p.point), 1);
 	EXPECT_GE(otlp_json__sum(p.point), LIMIT * 5 / 8);
+	expect_record(live, root, "limited/big", big, otlp_json__sum(p.point));
 	/* Woken by the signal it may add what its thread still had before the log is written (6.1).
 	 */
 	if (big_rss >= 0)
@@ -303,6 +337,7 @@ TEST_TIMEOUT(kills_are_those_of_the_cgroup, 60)
 	ASSERT_EQ(otlp_json__find(root, RSS, &p, "process.linux.cgroup",
 				  live__path(live, "limited/small")),
 		  1);
+	expect_record(live, root, "limited/small", small, otlp_json__sum(p.point));
 	if (small_rss >= 0)
 		EXPECT_LE(llabs((long long)otlp_json__sum(p.point) - small_rss), not_added());
 	if (log >= 0)
@@ -318,6 +353,7 @@ TEST_TIMEOUT(filters_judge_the_victim, 60)
 	char filter[PATH_MAX + 16];
 	volatile int *ready =
 		mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	static struct received logs;
 	struct limit limit;
 	pid_t big;
 
@@ -336,6 +372,9 @@ TEST_TIMEOUT(filters_judge_the_victim, 60)
 	root = live__export_file(live);
 	EXPECT_EQ(kills(live, root, "limited/small"), 1);
 	EXPECT_EQ(otlp_json__total(root, KILLS), 1);
+	/* Nobody has asked. */
+	received__logs(&logs, root, "oom", "system.memory.oom.kill", NULL);
+	EXPECT_EQ(logs.n, 0);
 	limit__end(&limit);
 }
 

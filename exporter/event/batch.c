@@ -91,8 +91,9 @@ static int add_process(struct batch *batch, const struct batch_source *source,
 	}
 	encoded = resources__encoded(source->resources, index);
 	pb__raw(&resource, encoded->data, encoded->len);
-	attr__int(&resource, RESOURCE_ATTRIBUTES, "process.pid", id->pid);
-	if (source->processes)
+	if (id->pid)
+		attr__int(&resource, RESOURCE_ATTRIBUTES, "process.pid", id->pid);
+	if (id->pid && source->processes)
 		process_resources__add(source->processes, id, "", &resource);
 	process = &batch->process[batch->n_processes];
 	*process = (struct batch_process){*id, cgroup, batch->resources.len, resource.len};
@@ -176,6 +177,15 @@ static __u64 load64(const __u8 *at)
 	return v;
 }
 
+static enum span_kind kind_of(const struct event_layout *layout, const __u8 *record)
+{
+	__u32 kind = 0;
+
+	if (layout->kind_at >= 0)
+		memcpy(&kind, record + layout->kind_at, sizeof(kind));
+	return kind >= SPAN_KIND_INTERNAL && kind <= SPAN_KIND_CONSUMER ? kind : layout->kind;
+}
+
 static void encode(struct batch *batch, const struct batch_source *source, const __u8 *record)
 {
 	const struct event_layout *layout = source->layout;
@@ -211,7 +221,7 @@ static void encode(struct batch *batch, const struct batch_source *source, const
 				     .parent = record + layout->parent,
 				     .name = name.text,
 				     .name_len = name.len,
-				     .kind = layout->kind,
+				     .kind = kind_of(layout, record),
 				     .start_ns = took < end ? end - took : 1,
 				     .end_ns = end,
 				     .attributes = &batch->attributes,

@@ -96,6 +96,7 @@ static int *place_of(struct event_layout *layout, const struct tag *tag, __u32 *
 		{"parent", NULL, &layout->parent, SPAN_ID_LEN},
 		{"resource", "process", &layout->process, sizeof(struct otel_process_id)},
 		{"resource", "cgroup", &layout->cgroup, 8},
+		{"kind", NULL, &layout->kind_at, 4},
 	};
 
 	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
@@ -234,7 +235,7 @@ struct event_layout *event_layout__compile(const struct bpf_map_info *info, cons
 
 	if (layout) {
 		layout->end = layout->duration = layout->trace = layout->parent = layout->process =
-			layout->cgroup = -1;
+			layout->cgroup = layout->kind_at = -1;
 		if (tag && tag->args == 1 && is_name(tag->arg[0], false) &&
 		    !strchr(tag->arg[0], '/')) {
 			layout->ring = tag->arg[0];

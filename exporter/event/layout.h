@@ -31,6 +31,7 @@ struct event_attr {
  * @kind:     of a span
  * @severity: of a log record
  * @size:     bytes of a record
+ * @kind_at:  offset of the member that says the kind, -1: none
  * @end, @duration, @trace, @parent, @process, @cgroup: offsets of what struct otel_event
  *            (headers/otelbpf/event.bpf.h) has
  */
@@ -41,7 +42,7 @@ struct event_layout {
 	enum span_kind kind;
 	unsigned int severity;
 	__u32 size;
-	int end, duration, trace, parent, process, cgroup;
+	int end, duration, trace, parent, process, cgroup, kind_at;
 	struct event_attr attrs[EVENT_ATTRS_MAX];
 	int n_attrs;
 };

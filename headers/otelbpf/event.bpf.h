@@ -68,23 +68,47 @@ struct otel_event {
 	__u8 parent[8] OTEL_TAG("parent");
 	struct otel_process_id process OTEL_RESOURCE(process);
 	__u64 cgroup OTEL_RESOURCE(cgroup);
-	__u32 thread OTEL_ATTR("thread.id", pid);
+	__u32 thread OTEL_ATTR("thread.id", pid) OTEL_UNSET;
 	__u32 pad;
-	char comm[16] OTEL_ATTR("thread.name", comm);
+	char comm[16] OTEL_ATTR("thread.name", comm) OTEL_UNSET;
 };
 _Static_assert(sizeof(struct otel_event) == 96, "otel_event has a hole");
 
 /**
+ * struct otel_event_owner - whose an event is that does not end in its owner's context
+ *
+ * The members of struct otel_event from @process on. A process of number 0 is not known: the event
+ * has its cgroup's Resource alone.
+ */
+struct otel_event_owner {
+	struct otel_process_id process;
+	__u64 cgroup;
+	__u32 thread;
+	__u32 pad;
+	char comm[16];
+};
+_Static_assert(sizeof(struct otel_event_owner) == 48, "as many bytes as the end of otel_event");
+
+/**
  * struct otel_event_state - what a ring's events share
- * @free_ns: when the token bucket was, or will be, full; CLOCK_BOOTTIME
- * @number:  of the next event
- * @seed:    what ids are made of, drawn by the first event. Never 0 once drawn
+ * @number: of the next event
+ * @seed:   what ids are made of, drawn by the first event. Never 0 once drawn
  */
 struct otel_event_state {
-	__u64 free_ns;
 	__u64 number;
 	__u64 seed[3];
 };
+
+/*
+ * The token bucket, one for all rings of the probe: when it was, or will be, full, CLOCK_BOOTTIME.
+ * Written for each event.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} event_bucket SEC(".maps") OTEL_EVENT_WHEN;
 
 /* For OTEL_LOSSES() of a probe that has events. */
 #define OTEL_EVENT_LOSSES                                             \
@@ -102,42 +126,51 @@ struct otel_event_state {
  * has no place for, so that a reader and an upgrade know what is in the ring.
  */
 #define OTEL_EVENTS(name, record_type, bytes, meaning) \
-	struct {                                       \
-		__uint(type, BPF_MAP_TYPE_RINGBUF);    \
-		__uint(max_entries, bytes);            \
-	} name SEC(".maps") OTEL_EVENT_WHEN;           \
-	struct name##_state {                          \
-		struct otel_event_state state;         \
-		struct record_type record meaning;     \
-	};                                             \
-	struct {                                       \
-		__uint(type, BPF_MAP_TYPE_ARRAY);      \
-		__uint(max_entries, 1);                \
-		__type(key, __u32);                    \
-		__type(value, struct name##_state);    \
-	} name##_state SEC(".maps") OTEL_TAG("events|" #name) OTEL_EVENT_WHEN
+	OTEL_EVENTS_WHEN(events, name, record_type, bytes, meaning)
+
+/**
+ * OTEL_EVENTS_WHEN - the same for a ring that there is only with another option of the probe
+ * @option: which of its values other than 0 asks for the ring
+ *
+ * The program asks for both: if (events && OPTION).
+ */
+#define OTEL_EVENTS_WHEN(option, name, record_type, bytes, meaning) \
+	struct {                                                    \
+		__uint(type, BPF_MAP_TYPE_RINGBUF);                 \
+		__uint(max_entries, bytes);                         \
+	} name SEC(".maps") OTEL_WHEN(option);                      \
+	struct name##_state {                                       \
+		struct otel_event_state state;                      \
+		struct record_type record meaning;                  \
+	};                                                          \
+	struct {                                                    \
+		__uint(type, BPF_MAP_TYPE_ARRAY);                   \
+		__uint(max_entries, 1);                             \
+		__type(key, __u32);                                 \
+		__type(value, struct name##_state);                 \
+	} name##_state SEC(".maps") OTEL_TAG("events|" #name) OTEL_WHEN(option)
 
 /**
  * otel_event__admit - take a token from the bucket
- * @state:  of the ring
- * @now_ns: CLOCK_BOOTTIME
+ * @full_ns: the bucket
+ * @now_ns:  CLOCK_BOOTTIME
  *
  * The bucket holds one second's worth. It is kept as one number, the time at which it would be
  * full again if nobody took from it, so that one compare and swap takes a token, from
  * whatever CPU. Whoever loses that race OTEL_EVENT_TRIES times goes without.
  */
-static __always_inline _Bool otel_event__admit(struct otel_event_state *state, __u64 now_ns)
+static __always_inline _Bool otel_event__admit(__u64 *full_ns, __u64 now_ns)
 {
 	__u64 each = events_per_second ? OTEL_EVENT_SECOND / events_per_second : 0;
 
 	if (!events_per_second)
 		return 1;
 	for (int i = 0; i < OTEL_EVENT_TRIES; i++) {
-		__u64 was = state->free_ns, from = was > now_ns ? was : now_ns;
+		__u64 was = *(volatile __u64 *)full_ns, from = was > now_ns ? was : now_ns;
 
 		if (from + each > now_ns + OTEL_EVENT_SECOND)
 			return 0;
-		if (__sync_val_compare_and_swap(&state->free_ns, was, from + each) == was)
+		if (__sync_val_compare_and_swap(full_ns, was, from + each) == was)
 			return 1;
 	}
 	return 0;
@@ -205,59 +238,114 @@ static __always_inline void otel_event__identify(struct otel_event *event,
 	__builtin_memcpy(event->trace.span_id, &span, sizeof(span));
 }
 
-/* Fills in what every event has, for the current task. */
-static __always_inline void otel_event__fill(struct otel_event *event, __u64 now_ns, __u64 ns)
+/** otel_event_owner__of - note a task as the owner of an event to come */
+static __always_inline void otel_event_owner__of(struct otel_event_owner *owner,
+						 struct task_struct *task)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
 	struct task_struct *leader = task->group_leader;
 
-	event->end_ns = now_ns;
-	event->duration_ns = ns;
-	event->process.pid = task->tgid;
-	event->process.exec = leader->self_exec_id;
-	event->process.start_ns = leader->start_boottime;
-	event->cgroup = bpf_get_current_cgroup_id();
-	event->thread = task->pid;
-	event->pad = 0;
-	/* 6.1 does not pad the name. */
-	__builtin_memset(event->comm, 0, sizeof(event->comm));
-	bpf_get_current_comm(event->comm, sizeof(event->comm));
+	owner->process.pid = task->tgid;
+	owner->process.exec = leader->self_exec_id;
+	owner->process.start_ns = leader->start_boottime;
+	owner->cgroup = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
+	owner->thread = task->pid;
+	owner->pad = 0;
+	__builtin_memcpy(owner->comm, task->comm, sizeof(owner->comm));
 }
 
+/** otel_event__own - say whose an event is */
+static __always_inline void otel_event__own(struct otel_event *event,
+					    const struct otel_event_owner *owner)
+{
+	__builtin_memcpy(&event->process, owner, sizeof(*owner));
+}
+
+#define OTEL_EVENT_SUSPENDED 10000000 /* ns: more than lies between two readings of clocks */
+
 /**
- * otel_event__begin - an event of the current task that has just ended
- * @ring:    that OTEL_EVENTS() declared
- * @type:    its record's struct, without the word struct
- * @context: struct otel_trace, read when the event began
- * @ns:      how long it took
- *
- * Return: the record with its otel_event filled in, the rest is to be written before
- * otel_event__end(); or NULL, and that is counted.
+ * otel_event__took - how long what was measured took, suspend included
+ * @ns:       as measured on CLOCK_MONOTONIC, which stands still in suspend
+ * @began_ns: when it began, CLOCK_BOOTTIME
  */
-#define otel_event__begin(ring, type, context, ns) otel_event__start(ring, type, context, ns, 1)
+static __always_inline __u64 otel_event__took(__u64 ns, __u64 began_ns)
+{
+	__u64 all = bpf_ktime_get_boot_ns() - began_ns;
 
-/** otel_event__begin_log - the same for a log record */
-#define otel_event__begin_log(ring, type, context) otel_event__start(ring, type, context, 0, 0)
+	return all > ns + OTEL_EVENT_SUSPENDED ? all : ns;
+}
 
-#define otel_event__start(ring, type, context, ns, is_span)                                       \
+/* A place in a ring, with ids; or NULL, and that is counted. */
+#define otel_event__reserve(ring, type, context, is_span)                                         \
 	({                                                                                        \
 		__u32 __only = 0;                                                                 \
 		struct ring##_state *__s = bpf_map_lookup_elem(&ring##_state, &__only);           \
+		__u64 *__bucket = bpf_map_lookup_elem(&event_bucket, &__only);                    \
 		__u64 __now = bpf_ktime_get_boot_ns();                                            \
 		struct type *__e = NULL;                                                          \
                                                                                                   \
-		if (__s && !otel_event__admit(&__s->state, __now)) {                              \
+		if (__s && __bucket && !otel_event__admit(__bucket, __now)) {                     \
 			otel_lose(event_suppressed);                                              \
-		} else if (__s) {                                                                 \
+		} else if (__s && __bucket) {                                                     \
 			__e = bpf_ringbuf_reserve(&ring, sizeof(*__e), 0);                        \
 			if (__e) {                                                                \
 				otel_event__identify(&__e->event, &__s->state, context, is_span); \
-				otel_event__fill(&__e->event, __now, ns);                         \
+				__e->event.end_ns = __now;                                        \
+				__e->event.duration_ns = 0;                                       \
 			} else {                                                                  \
 				otel_lose(event_ring_full);                                       \
 			}                                                                         \
 		}                                                                                 \
 		__e;                                                                              \
+	})
+
+/**
+ * otel_event__begin_of - an event that has just ended
+ * @ring:    that OTEL_EVENTS() declared
+ * @type:    its record's struct, without the word struct
+ * @context: struct otel_trace, read when the event began
+ * @ns:      how long it took
+ * @whose:   struct otel_event_owner
+ *
+ * Return: the record with its otel_event filled in, the rest is to be written before
+ * otel_event__end(); or NULL, and that is counted.
+ */
+#define otel_event__begin_of(ring, type, context, ns, whose)                    \
+	({                                                                      \
+		struct type *__b = otel_event__reserve(ring, type, context, 1); \
+                                                                                \
+		if (__b) {                                                      \
+			__b->event.duration_ns = ns;                            \
+			otel_event__own(&__b->event, whose);                    \
+		}                                                               \
+		__b;                                                            \
+	})
+
+/** otel_event__begin_log_of - the same for a log record */
+#define otel_event__begin_log_of(ring, type, context, whose)                    \
+	({                                                                      \
+		struct type *__b = otel_event__reserve(ring, type, context, 0); \
+                                                                                \
+		if (__b)                                                        \
+			otel_event__own(&__b->event, whose);                    \
+		__b;                                                            \
+	})
+
+/** otel_event__begin - otel_event__begin_of() the current task */
+#define otel_event__begin(ring, type, context, ns)                          \
+	({                                                                  \
+		struct otel_event_owner __whose;                            \
+                                                                            \
+		otel_event_owner__of(&__whose, bpf_get_current_task_btf()); \
+		otel_event__begin_of(ring, type, context, ns, &__whose);    \
+	})
+
+/** otel_event__begin_log - the same for a log record */
+#define otel_event__begin_log(ring, type, context)                          \
+	({                                                                  \
+		struct otel_event_owner __whose;                            \
+                                                                            \
+		otel_event_owner__of(&__whose, bpf_get_current_task_btf()); \
+		otel_event__begin_log_of(ring, type, context, &__whose);    \
 	})
 
 /** otel_event__end - hand a record over; nobody is woken up, the exporter comes by itself */

@@ -238,6 +238,14 @@
 /** OTEL_NAME - beside OTEL_ATTR(): the value is the last word of the span's name */
 #define OTEL_NAME OTEL_TAG("name")
 
+/**
+ * OTEL_KIND - a member of a span's record that says its kind, where OTEL_SPAN() does not
+ *
+ * An integer of 4 bytes with a number of OTLP's SpanKind: 2 server, 3 client. 0: as OTEL_SPAN()
+ * says.
+ */
+#define OTEL_KIND OTEL_TAG("kind")
+
 /** OTEL_ERROR - beside OTEL_ATTR(): where it is not zero the span has failed */
 #define OTEL_ERROR OTEL_TAG("error")
 

@@ -36,20 +36,26 @@ struct {
 } otel_traces_ctx_v1 SEC(".maps") OTEL_SHARED("otel_traces_ctx_v1") OTEL_TRACE_WHEN;
 
 /**
- * otel_trace__current - the current thread's trace context
- * @trace: filled; all zero when the thread published none
+ * otel_trace__of - a thread's trace context
+ * @trace:  filled; all zero when the thread published none
+ * @thread: as bpf_get_current_pid_tgid()
  *
  * One lookup. From any context, an NMI too: it takes no lock.
  */
-static __always_inline void otel_trace__current(struct otel_trace *trace)
+static __always_inline void otel_trace__of(struct otel_trace *trace, __u64 thread)
 {
-	__u64 thread = bpf_get_current_pid_tgid();
 	const struct otel_trace *found = bpf_map_lookup_elem(&otel_traces_ctx_v1, &thread);
 
 	if (found)
 		*trace = *found;
 	else
 		__builtin_memset(trace, 0, sizeof(*trace));
+}
+
+/** otel_trace__current - the current thread's trace context */
+static __always_inline void otel_trace__current(struct otel_trace *trace)
+{
+	otel_trace__of(trace, bpf_get_current_pid_tgid());
 }
 
 #endif
