@@ -5,12 +5,9 @@
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
-#include <linux/perf_event.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "cleanup.h"
@@ -21,9 +18,9 @@
 #include "tagged.h"
 #include "tree.h"
 #include "uprobe_file.h"
+#include "uprobe_link.h"
 #include "uprobe_targets.h"
 
-#define UPROBE_PMU "/sys/bus/event_source/devices/uprobe"
 #define ANCHORS_MAX 128
 
 /* --- what the object says --------------------------------------------------------- */
@@ -35,6 +32,18 @@ const char *uprobe__functions(const struct object *object, const struct bpf_prog
 	const struct tag *tag = id > 0 ? tagged__find(object->tagged, id, -1, "functions") : NULL;
 
 	return tag && tag->args == 1 ? tag->arg[0] : "";
+}
+
+void uprobe__prepare(const struct object *object)
+{
+	char section[OTEL_SECTION_MAX];
+	struct bpf_program *prog;
+
+	bpf_object__for_each_program (prog, object->obj) {
+		object__hook(object, prog, section);
+		if (hook__on_functions(section))
+			uprobe_link__prepare(prog, section);
+	}
 }
 
 bool uprobe__has_programs(const struct object *object)
@@ -115,53 +124,48 @@ static int read_targets(const char *dir, struct wanted *wanted)
 
 /* --- attaching --------------------------------------------------------------------- */
 
-int uprobe__type(void)
-{
-	char line[32];
-	int err = path__read_line(UPROBE_PMU "/type", line, sizeof(line));
-
-	return err ? err : atoi(line);
-}
-
 struct job {
 	const char *dir;
 	const struct attachable *list;
 	int n;
 	struct wanted wanted;
-	int type;
 	int links, files;
 	int err; /* the last one */
 	char path[PATH_MAX];
 };
 
-/* Of a process: its threads trap, nobody else does. */
-static int open_event(const struct job *job, const char *path, __u64 offset, bool on_return)
+static int pin(struct job *job, const struct attachable *prog, int link)
 {
-	struct perf_event_attr attr = {.size = sizeof(attr), .type = job->type};
-	__u32 pid = job->wanted.targets.pid;
-	int fd;
+	int err = link < 0 ? link
+			   : tree__pin(link, "%s/link/%s_u%d", job->dir, prog->name, job->links);
 
-	/* Bit 0 of config since the PMU is there (4.17); format/retprobe says so. */
-	attr.config = on_return;
-	attr.uprobe_path = (unsigned long)path;
-	attr.probe_offset = offset;
-	fd = syscall(__NR_perf_event_open, &attr, pid ? (int)pid : -1, pid ? -1 : 0, -1,
-		     PERF_FLAG_FD_CLOEXEC);
-	return fd < 0 ? -errno : fd;
+	if (link >= 0)
+		close(link);
+	job->links += !err;
+	return err;
 }
 
-static int attach_at(struct job *job, const struct attachable *prog, const char *path, __u64 offset)
+/* By one link where the kernel has such: each that goes costs a grace period. */
+static int attach_functions(struct job *job, const struct attachable *prog, const char *path,
+			    const struct uprobe_functions *functions)
 {
-	bool on_return = !strncmp(prog->section, "uret", 4);
-	_cleanup_fd_ int event = open_event(job, path, offset, on_return);
-	_cleanup_fd_ int link = -1;
+	__u32 pid = job->wanted.targets.pid;
+	int link, err = 0;
 
-	if (event < 0)
-		return event;
-	link = bpf_link_create(prog->fd, event, BPF_PERF_EVENT, NULL);
-	if (link < 0 || ioctl(event, PERF_EVENT_IOC_ENABLE, 0))
-		return -errno;
-	return tree__pin(link, "%s/link/%s_u%d", job->dir, prog->name, job->links);
+	if (!functions->n)
+		return 0;
+	link = uprobe_link__create_many(prog->fd, prog->section, path, functions->offset,
+					functions->n, pid);
+	if (link != -EOPNOTSUPP)
+		return pin(job, prog, link);
+	for (int i = 0; i < functions->n; i++) {
+		int one = pin(job, prog,
+			      uprobe_link__create(prog->fd, prog->section, path,
+						  functions->offset[i], pid));
+
+		err = one ? one : err;
+	}
+	return err;
 }
 
 static int attach_file(const char *path, void *ctx)
@@ -170,6 +174,7 @@ static int attach_file(const char *path, void *ctx)
 	struct uprobe_names names = {job->wanted.anchors, job->wanted.targets.prefixes};
 	struct uprobe_file *file = uprobe_file__open(path);
 	struct uprobe_functions found = {};
+	int err;
 
 	if (!file)
 		return -errno;
@@ -188,14 +193,8 @@ static int attach_file(const char *path, void *ctx)
 				continue;
 			names.list = strchr(prog->section, '/') + 1;
 			uprobe_file__find(file, &names, &functions);
-			for (int k = 0; k < functions.n; k++) {
-				int err = attach_at(job, prog, path, functions.offset[k]);
-
-				if (err)
-					job->err = err;
-				else
-					job->links++;
-			}
+			err = attach_functions(job, prog, path, &functions);
+			job->err = err ? err : job->err;
 		}
 	job->files += found.n > 0;
 	uprobe_file__close(file);
@@ -204,7 +203,7 @@ static int attach_file(const char *path, void *ctx)
 
 int uprobe__attach(const char *dir, const struct attachable *list, int n, struct failure *failure)
 {
-	struct job job = {.dir = dir, .list = list, .n = n, .type = uprobe__type()};
+	struct job job = {.dir = dir, .list = list, .n = n};
 	struct uprobe_targets targets = {.found = attach_file, .ctx = &job};
 	const char *binary = job.wanted.targets.binary;
 	bool any = false;

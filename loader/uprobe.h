@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Programs on functions of user space, "uprobe/NAMES" and "uretprobe/NAMES": in which files, and
- * where in them.
+ * Programs on functions of user space, "uprobe/NAMES", "uretprobe/NAMES", and
+ * "uprobe.session/NAMES" for both: in which files, and where in them.
  *
  * Whose files is in the probe's map "targets". They are looked through whenever programs are
- * attached, so a resume finds the files that a process has mapped then. Each place is a link of
- * its own, pinned as PROBE/link/PROGRAM_uN.
+ * attached, so a resume finds the files that a process has mapped then. A program has a link for
+ * each file, where the kernel knows no such links for each place: PROBE/link/PROGRAM_uN.
  */
 #ifndef OTELBPF_LOADER_UPROBE_H
 #define OTELBPF_LOADER_UPROBE_H
@@ -19,11 +19,11 @@
 struct bpf_program;
 struct object;
 
-/** uprobe__type - number of the kernel's uprobe events, or -errno */
-int uprobe__type(void);
-
 /** uprobe__functions - what OTEL_FUNCTIONS() says of a program; "" for nothing */
 const char *uprobe__functions(const struct object *object, const struct bpf_program *prog);
+
+/** uprobe__prepare - before an object is loaded: declare how its programs will be attached */
+void uprobe__prepare(const struct object *object);
 
 /** uprobe__has_programs - whether an object has programs on functions of user space */
 bool uprobe__has_programs(const struct object *object);

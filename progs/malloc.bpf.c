@@ -4,6 +4,8 @@
  *
  *   enter_*    filter → nested? → take sizes off the countdown: sampled when it has passed 0
  *   leave      which pointer → count, remember it; the stack that allocated it → profile
+ *   call_*     both of them in one, where the kernel lets the entry say whether the return is
+ *              wanted (uprobe.session, 6.13): it is not, mostly, and then does not trap
  *   release    a pointer that is remembered → count it as freed
  *   exec, exit what the process held is gone
  *
@@ -60,7 +62,10 @@ struct {
 /* One thread's. Gone with it. */
 struct thread {
 	__u64 distance; /* bytes up to the next sample */
-	__u64 sp;	/* of the call that is under way, at its entry; 0: none */
+	__u64 sp;	/* of the call whose return is waited for, at its entry; 0: none */
+	__u64 at;	/* stack pointer, place and return address of the last call that */
+	__u64 ip;	/* was no part of another one */
+	__u64 ret;
 	__u64 size;
 	__u64 result;		 /* where posix_memalign() puts the pointer, 0: it returns it */
 	__u64 old;		 /* what realloc() is given */
@@ -87,25 +92,38 @@ struct {
 
 /* A call that is made so far below another one is made by it: calloc() that calls malloc(). */
 #define NESTED_MAX 16384
+/* Code of an allocator's function, from the probed instruction on, and before it. */
+#define BODY_MAX 4096
+#define BODY_BEFORE 32
 
-/*
- * So is one with the very same stack that will return to where the kernel has sent the other one's
- * return: pvalloc() that ends by jumping to memalign(). With another return address the one before
- * has not returned.
- */
-static __noinline _Bool is_jumped_to(__u64 sp)
+/* Where the kernel has a function return to whose return is probed. */
+static __noinline _Bool is_trampoline(__u64 address)
 {
-	__u64 trampoline = uprobe__trampoline(bpf_get_current_task_btf()), address = 0;
-
-	return trampoline && !bpf_probe_read_user(&address, sizeof(address), (void *)sp) &&
-	       address == trampoline;
+	return address && address == uprobe__trampoline(bpf_get_current_task_btf());
 }
 
-static __always_inline _Bool is_nested(const struct thread *t, __u64 sp)
+/*
+ * Whether a call is made by the last one. Sampled, it would count twice: each of the two has had
+ * its chance. While a return is waited for, whatever is called below is a part of the call. The end
+ * of others is not seen. So the last one has to be still on the stack, its return address where it
+ * was, and this one has to return into its code, or, jumped to at its end, to where it would.
+ */
+static __always_inline _Bool is_part(const struct thread *t, __u64 sp, __u64 ip, __u64 ret)
 {
-	if (!t->sp || t->epoch != otel_filter.epoch || sp > t->sp || t->sp - sp >= NESTED_MAX)
+	__u64 below = t->at - sp, before = 0;
+
+	if (!t->at || t->epoch != otel_filter.epoch)
 		return 0;
-	return sp < t->sp || is_jumped_to(sp);
+	if (!below)
+		return ip != t->ip && (ret == t->ret || is_trampoline(ret));
+	if (below >= NESTED_MAX)
+		return 0;
+	if (t->sp)
+		return 1;
+	if (ret - t->ip + BODY_BEFORE >= BODY_MAX)
+		return 0;
+	bpf_probe_read_user(&before, sizeof(before), (void *)t->at);
+	return before == t->ret || is_trampoline(before);
 }
 
 static __noinline __u64 next_sample(void)
@@ -130,10 +148,11 @@ static __always_inline _Bool take(struct thread *t, __u64 size)
 	return 1;
 }
 
+/* Return: whether the call's own return is wanted. */
 static __noinline int enter(struct pt_regs *ctx, __u64 size, __u64 old, __u64 result)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	__u64 sp = PT_REGS_SP(ctx);
+	__u64 sp = PT_REGS_SP(ctx), ip = PT_REGS_IP(ctx), ret = 0;
 	struct thread *t;
 
 	if (!otel_filter__pass())
@@ -143,81 +162,23 @@ static __noinline int enter(struct pt_regs *ctx, __u64 size, __u64 old, __u64 re
 		otel_lose(thread_full);
 		return 0;
 	}
-	if (is_nested(t, sp))
+	bpf_probe_read_user(&ret, sizeof(ret), (void *)sp);
+	if (is_part(t, sp, ip, ret))
+		return 0;
+	t->at = sp;
+	t->ip = ip;
+	t->ret = ret;
+	t->epoch = otel_filter.epoch;
+	t->sampled = take(t, size);
+	t->resized = old && forget(old, &t->freed);
+	t->sp = 0;
+	if (!t->sampled && !t->resized)
 		return 0;
 	t->sp = sp;
 	t->size = size;
 	t->old = old;
 	t->result = result;
-	t->epoch = otel_filter.epoch;
-	t->sampled = take(t, size);
-	t->resized = old && forget(old, &t->freed);
-	return 0;
-}
-
-/*
- * What frees comes first here, and so is attached first to a program that runs: whatever is
- * remembered from then on is also seen when it is freed.
- */
-SEC("uprobe")
-OTEL_FUNCTIONS("free,cfree,free_sized,free_aligned_sized,dallocx,sdallocx,"
-	       "_Zd[la]Pv,_Zd[la]Pv[Rm]*,_Zd[la]PvSt*")
-int OTEL_UPROBE(release, __u64 address)
-{
-	struct allocation freed;
-
-	if (address && otel_filter__pass() && forget(address, &freed))
-		count_freed(&freed, 1);
-	return 0;
-}
-
-/* A product that overflows fails: its size is nobody's, but not nothing. */
-static __always_inline __u64 product(__u64 n, __u64 size)
-{
-	return n * size ? n * size : n && size;
-}
-
-SEC("uprobe")
-OTEL_FUNCTIONS("realloc,rallocx")
-int OTEL_UPROBE(enter_realloc, __u64 old, __u64 size)
-{
-	return enter(ctx, size, old, 0);
-}
-
-SEC("uprobe")
-OTEL_FUNCTIONS("reallocarray")
-int OTEL_UPROBE(enter_reallocarray, __u64 old, __u64 n, __u64 size)
-{
-	return enter(ctx, product(n, size), old, 0);
-}
-
-/* C++'s operators but for the one that is given a place: _ZnwmPv, and _ZdlPvS_ to delete it. */
-SEC("uprobe")
-OTEL_FUNCTIONS("malloc,valloc,pvalloc,mallocx,_Zn[wa]m,_Zn[wa]m[RS]*")
-int OTEL_UPROBE(enter_malloc, __u64 size)
-{
-	return enter(ctx, size, 0, 0);
-}
-
-SEC("uprobe")
-OTEL_FUNCTIONS("calloc")
-int OTEL_UPROBE(enter_calloc, __u64 n, __u64 size)
-{
-	return enter(ctx, product(n, size), 0, 0);
-}
-
-SEC("uprobe")
-OTEL_FUNCTIONS("memalign,aligned_alloc")
-int OTEL_UPROBE(enter_memalign, __u64 alignment, __u64 size)
-{
-	return enter(ctx, size, 0, 0);
-}
-
-SEC("uprobe")
-OTEL_FUNCTIONS("posix_memalign")
-int OTEL_UPROBE(enter_posix_memalign, __u64 result, __u64 alignment, __u64 size)
-{
-	return enter(ctx, size, 0, result);
+	return 1;
 }
 
 /*
@@ -281,16 +242,8 @@ static __always_inline int returned(struct pt_regs *ctx, struct thread *t, __u64
 			hold(&pointer.process, 1);
 	}
 	a.cgroup = bpf_get_current_cgroup_id();
-	if (!address) {
-		/* realloc() to nothing, and an allocator that has no pointer for no bytes. */
-		if (!size)
-			return 0;
-		value = heap_of(a.cgroup, task);
-		if (value)
-			otel_add(value->failures, 1);
-		return 0;
-	}
-	if (!t->sampled)
+	/* realloc() to nothing, and an allocator that has no pointer for no bytes. */
+	if (!t->sampled || (!address && !size))
 		return 0;
 	a.bytes = size;
 	a.objects = 1;
@@ -301,7 +254,9 @@ static __always_inline int returned(struct pt_regs *ctx, struct thread *t, __u64
 			a.bytes = 0;
 	}
 	value = heap_of(a.cgroup, task);
-	if (!value)
+	if (value && !address)
+		otel_add(value->failures, a.objects);
+	if (!value || !address)
 		return 0;
 	otel_add(value->allocations, a.objects);
 	otel_add(value->allocated, a.bytes);
@@ -311,11 +266,7 @@ static __always_inline int returned(struct pt_regs *ctx, struct thread *t, __u64
 	return profile(ctx, &pointer.process, a.bytes);
 }
 
-SEC("uretprobe")
-OTEL_FUNCTIONS(
-	"malloc,[cv]alloc,pvalloc,realloc,reallocarray,memalign,aligned_alloc,posix_memalign,"
-	"[mr]allocx,_Zn[wa]m,_Zn[wa]m[RS]*")
-int OTEL_UPROBE(leave)
+static __noinline int finish(struct pt_regs *ctx)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct thread *t = bpf_task_storage_get(&threads, task, NULL, 0);
@@ -334,6 +285,71 @@ int OTEL_UPROBE(leave)
 			return 0;
 	}
 	return returned(ctx, t, address);
+}
+
+/* --- hooks -------------------------------------------------------------------------- */
+
+/*
+ * What frees comes first here, and so is attached first to a program that runs: whatever is
+ * remembered from then on is also seen when it is freed.
+ */
+SEC("uprobe")
+OTEL_FUNCTIONS("free,cfree,free_sized,free_aligned_sized,dallocx,sdallocx,"
+	       "_Zd[la]Pv,_Zd[la]Pv[Rm]*,_Zd[la]PvSt*")
+int OTEL_UPROBE(release, __u64 address)
+{
+	struct allocation freed;
+
+	if (address && otel_filter__pass() && forget(address, &freed))
+		count_freed(&freed, 1);
+	return 0;
+}
+
+/* A product that overflows fails: its size is nobody's, but not nothing. */
+static __always_inline __u64 product(__u64 n, __u64 size)
+{
+	return n * size ? n * size : n && size;
+}
+
+/* A session's program has both ends of a call; 1 at the entry: the return need not trap. */
+#define CALL(name, functions, size, old, result, ...)  \
+	OTEL_HOOK("allocations", 0)                    \
+	SEC("?uprobe.session")                         \
+	OTEL_FUNCTIONS(functions)                      \
+	int OTEL_UPROBE(call_##name, ##__VA_ARGS__)    \
+	{                                              \
+		if (otel_uprobe__is_return(ctx))       \
+			return finish(ctx);            \
+		return !enter(ctx, size, old, result); \
+	}                                              \
+                                                       \
+	OTEL_HOOK("allocations", 1)                    \
+	SEC("uprobe")                                  \
+	OTEL_FUNCTIONS(functions)                      \
+	int OTEL_UPROBE(enter_##name, ##__VA_ARGS__)   \
+	{                                              \
+		enter(ctx, size, old, result);         \
+		return 0;                              \
+	}
+
+/* clang-format off */
+CALL(realloc, "realloc,rallocx", size, old, 0, __u64 old, __u64 size)
+CALL(reallocarray, "reallocarray", product(n, size), old, 0, __u64 old, __u64 n, __u64 size)
+/* C++'s operators but for the one that is given a place: _ZnwmPv, and _ZdlPvS_ to delete it. */
+CALL(malloc, "malloc,valloc,pvalloc,mallocx,_Zn[wa]m,_Zn[wa]m[RS]*", size, 0, 0, __u64 size)
+CALL(calloc, "calloc", product(n, size), 0, 0, __u64 n, __u64 size)
+CALL(memalign, "memalign,aligned_alloc", size, 0, 0, __u64 alignment, __u64 size)
+CALL(posix_memalign, "posix_memalign", size, 0, result, __u64 result, __u64 alignment, __u64 size)
+/* clang-format on */
+
+OTEL_HOOK("allocations", 1)
+SEC("uretprobe")
+OTEL_FUNCTIONS(
+	"malloc,[cv]alloc,pvalloc,realloc,reallocarray,memalign,aligned_alloc,posix_memalign,"
+	"[mr]allocx,_Zn[wa]m,_Zn[wa]m[RS]*")
+int OTEL_UPROBE(leave)
+{
+	return finish(ctx);
 }
 
 /* --- the end of a process ---------------------------------------------------------- */

@@ -9,7 +9,8 @@
  *
  * The loader looks the functions up by name in the files of the process or in the binary that
  * the options "pid" and "binary" name, as far as these files define one of OTEL_TARGETS().
- * SEC("uretprobe") is for their return.
+ * SEC("uretprobe") is for their return, SEC("?uprobe.session") for both: see OTEL_HOOK() for an
+ * alternative, as only 6.13 has that.
  */
 #ifndef OTELBPF_UPROBE_BPF_H
 #define OTELBPF_UPROBE_BPF_H
@@ -63,6 +64,17 @@ static __always_inline void otel_uprobe_end(void)
 {
 	if (bpf_preempt_disable)
 		bpf_preempt_enable();
+}
+
+/**
+ * otel_uprobe__is_return - in a session's program: whether it runs at the function's return
+ *
+ * There it is on the return address, at the entry on the probed instruction. (The kernel's
+ * bpf_session_is_return() says so, too, but its prototype is not the same in all releases.)
+ */
+static __always_inline _Bool otel_uprobe__is_return(struct pt_regs *ctx)
+{
+	return bpf_get_func_ip(ctx) != PT_REGS_IP(ctx);
 }
 
 /** OTEL_UPROBE() - BPF_KPROBE() for a program that is not preempted where the kernel allows it */
