@@ -114,8 +114,9 @@ static __always_inline _Bool is_part(const struct thread *t, __u64 sp, __u64 ip,
 
 	if (!t->at || t->epoch != otel_filter.epoch)
 		return 0;
+	/* So is, where not every call is waited for, one place that calls two functions in turn. */
 	if (!below)
-		return ip != t->ip && (ret == t->ret || is_trampoline(ret));
+		return ip != t->ip && ((!t->sp && ret == t->ret) || is_trampoline(ret));
 	if (below >= NESTED_MAX)
 		return 0;
 	if (t->sp)
@@ -275,7 +276,7 @@ static __noinline int finish(struct pt_regs *ctx)
 	/* The return address has been taken off. */
 	if (!t || !t->sp || t->sp + sizeof(__u64) != PT_REGS_SP(ctx))
 		return 0;
-	t->sp = 0;
+	t->sp = t->at = 0;
 	if (t->epoch != otel_filter.epoch)
 		return 0;
 	if (t->result) {
