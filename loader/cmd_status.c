@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "args.h"
 #include "cleanup.h"
@@ -277,6 +278,27 @@ static void add_deadline(const struct deadline *deadline, struct json_object *re
 	report__number(report, "stops_in_ns", deadline__left(deadline));
 }
 
+static void add_missing(const char *path, void *ctx)
+{
+	char name[PATH_MAX];
+	ssize_t len = readlink(path, name, sizeof(name) - 1);
+
+	if (len >= 0)
+		name[len] = '\0';
+	json_object_array_add(ctx, json_object_new_string(len < 0 ? path : name));
+}
+
+/* What the targets have mapped since it was attached. */
+static void add_uncovered(const struct probe *probe, struct json_object *report)
+{
+	bool on_functions = false;
+
+	for (int i = 0; i < probe->programs; i++)
+		on_functions |= hook__on_functions(probe->program[i].section);
+	if (on_functions && probe->meta.state == OTEL_STATE_RUNNING)
+		uprobe__missing(probe->dir, add_missing, report__list(report, "uncovered"));
+}
+
 static struct json_object *describe(const struct probe *probe, const struct overhead *overhead)
 {
 	struct json_object *report = json_object_new_object(), *own;
@@ -299,6 +321,7 @@ static struct json_object *describe(const struct probe *probe, const struct over
 	report__text(report, "options", probe->meta.options);
 	add_programs(probe, overhead, report, &sum, &memory);
 	add_maps(probe, report, &memory);
+	add_uncovered(probe, report);
 	report__number(report, "memory", memory);
 	own = report__object(report, "overhead");
 	if (sum.wall_ns)

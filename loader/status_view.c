@@ -126,6 +126,16 @@ static void print_losses(struct json_object *report)
 	printf("%s\n", n ? "" : " none are counted");
 }
 
+static void print_uncovered(struct json_object *report)
+{
+	struct json_object *list = json_object_object_get(report, "uncovered");
+
+	for (size_t i = 0; list && i < json_object_array_length(list); i++)
+		printf("  not covered: %s%s%s: otelbpf watch, or load it again\n",
+		       table__mood(MOOD_CARE),
+		       json_object_get_string(json_object_array_get_idx(list, i)), table__plain());
+}
+
 static void describe_end(struct json_object *report, const char *state, char *text, size_t size)
 {
 	char time[DURATION_TEXT];
@@ -163,4 +173,5 @@ void status__print(struct json_object *report, bool first)
 	print_misses(report);
 	print_maps(report);
 	print_losses(report);
+	print_uncovered(report);
 }

@@ -5,7 +5,7 @@
  *
  * Whose files is in the probe's map "targets". They are looked through whenever programs are
  * attached, so a resume finds the files that a process has mapped then. A program has a link for
- * each file, where the kernel knows no such links for each place: PROBE/link/PROGRAM_uN.
+ * each file, where the kernel knows no such links for each place: PROBE/link/PROGRAM_uDEVICE-INODE[-N].
  */
 #ifndef OTELBPF_LOADER_UPROBE_H
 #define OTELBPF_LOADER_UPROBE_H
@@ -50,6 +50,23 @@ int uprobe__write_targets(const struct object *object);
  * Return: 0 or an exit code.
  */
 int uprobe__attach(const char *dir, const struct attachable *list, int n, struct failure *failure);
+
+/**
+ * uprobe__follow - attach to what the targets have mapped since, and say so
+ * @probe: its name
+ * @dir:   its directory
+ * @list:  its programs
+ * @n:     how many
+ */
+void uprobe__follow(const char *probe, const char *dir, const struct attachable *list, int n);
+
+/**
+ * uprobe__missing - the files of the targets that are not covered
+ * @dir:     the probe's directory
+ * @missing: called with the path of each
+ * @ctx:     handed to it
+ */
+void uprobe__missing(const char *dir, void (*missing)(const char *path, void *ctx), void *ctx);
 
 /** uprobe__count - at how many places a program is attached */
 int uprobe__count(const char *dir, const char *prog);

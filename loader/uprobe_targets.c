@@ -9,7 +9,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "cgroup.h"
+#include "cleanup.h"
 #include "path.h"
+#include "pins.h"
 
 /* By what it is: a library has several names, and a container's has the same as the host's. */
 static bool is_known(struct uprobe_targets *targets, const struct uprobe_target *one)
@@ -68,6 +71,46 @@ int uprobe_targets__of_process(struct uprobe_targets *targets, unsigned int pid,
 	}
 	fclose(maps);
 	return 0;
+}
+
+static int of_members(struct uprobe_targets *targets, const char *dir, int *error)
+{
+	_cleanup_names_ char **names = NULL;
+	char path[PATH_MAX], line[32];
+	struct stat st;
+	FILE *procs;
+	int err = path__format(path, "%s/cgroup.procs", dir);
+
+	procs = err ? NULL : fopen(path, "re");
+	if (!procs)
+		return err ? err : -errno;
+	/* Who has gone meanwhile is no target any more. */
+	while (fgets(line, sizeof(line), procs))
+		uprobe_targets__of_process(targets, strtoul(line, NULL, 10), error);
+	fclose(procs);
+	if (pins__list(dir, &names) < 0)
+		return 0;
+	for (char **name = names; name && *name; name++)
+		if (!path__format(path, "%s/%s", dir, *name) && !lstat(path, &st) &&
+		    S_ISDIR(st.st_mode))
+			of_members(targets, path, error);
+	return 0;
+}
+
+int uprobe_targets__of_cgroup(struct uprobe_targets *targets, const char *cgroup, int *error)
+{
+	char root[PATH_MAX], path[PATH_MAX], dir[PATH_MAX];
+	struct failure failure;
+	__u64 id;
+	int err = path__mounted("cgroup2", root);
+
+	if (!err && cgroup__id(cgroup, &id, &failure))
+		err = -ENOENT;
+	if (!err)
+		err = cgroup__path(id, path);
+	if (!err)
+		err = path__format(dir, "%s%s", root, path);
+	return err ? err : of_members(targets, dir, error);
 }
 
 int uprobe_targets__of_pattern(struct uprobe_targets *targets, const char *pattern)

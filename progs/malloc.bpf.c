@@ -30,8 +30,6 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
-OTEL_TARGETS("malloc", "je_,_rjem_,mi_,tc_");
-
 const volatile __u32 sample_bytes
 	OTEL_OPTION("1..1073741824", "By",
 		    "One sample in so many allocated bytes on average; 1: every call") = 524288;
@@ -287,6 +285,9 @@ static __noinline int finish(struct pt_regs *ctx)
 	}
 	return returned(ctx, t, address);
 }
+
+/* Below everything that names a cgroup. */
+OTEL_TARGETS("malloc", "je_,_rjem_,mi_,tc_");
 
 /* --- hooks -------------------------------------------------------------------------- */
 

@@ -7,11 +7,15 @@
 #include <linux/types.h>
 #endif
 
+#define OTEL_TARGET_MAX 256
+
 /**
  * struct otel_targets - whose functions; the only entry of the map "targets"
  * @pid:    a process: the files that it has mapped; 0: none
  * @pad:    zero
  * @binary: a file, or a pattern of files, for every process that maps it; "": none
+ * @cgroup: the files that its processes have mapped, for every process that maps them: the filter
+ *          is for who is measured; "": none
  * @prefixes: comma separated; functions have these before their names in some files
  *
  * What to look for and not where it is, so that attaching again finds what is there then.
@@ -19,7 +23,8 @@
 struct otel_targets {
 	__u32 pid;
 	__u32 pad;
-	char binary[256];
+	char binary[OTEL_TARGET_MAX];
+	char cgroup[OTEL_TARGET_MAX];
 	char prefixes[64];
 };
 
