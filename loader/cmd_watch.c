@@ -118,13 +118,34 @@ static void count(const char *path, void *ctx)
 	(*(int *)ctx)++;
 }
 
-static bool has_new_files(const struct probe *probe)
+static bool is_stopped(const struct probe *probe)
+{
+	struct otel_guard guard;
+
+	return uprobe__guard(probe->dir, &guard) && guard.stopped;
+}
+
+static bool has_to_be_seen_to(const struct probe *probe)
 {
 	int n = 0;
 
+	if (is_stopped(probe))
+		return true;
 	if (follows_functions(probe))
 		uprobe__missing(probe->dir, count, &n);
 	return n;
+}
+
+/* Its programs return at once, but the traps go on. */
+static void detach_stopped(struct probe *probe)
+{
+	int err;
+
+	links__drop(links__release(probe->dir));
+	err = probe__set_state(probe, OTEL_STATE_PAUSED);
+	if (err)
+		warn("%s: cannot write its state: %s", probe->name, failure__reason(err));
+	warn("%s took more CPU time than its guard allows: paused", probe->name);
 }
 
 /*
@@ -138,7 +159,7 @@ static int follow_one(const char *pin_dir, const char *name, const struct gone *
 	struct probe probe = {.lock = -1};
 	int n = 0, code = probe__open(&probe, pin_dir, name, failure), lock;
 
-	if (code || !follows(&probe) || (!gone && !has_new_files(&probe)))
+	if (code || !follows(&probe) || (!gone && !has_to_be_seen_to(&probe)))
 		return code == EXIT_MAP ? 0 : code;
 	lock = tree__begin(pin_dir, name);
 	if (lock < 0)
@@ -146,6 +167,10 @@ static int follow_one(const char *pin_dir, const char *name, const struct gone *
 			      failure__reason(lock));
 	/* Unloaded meanwhile, maybe. */
 	if (!probe__open_locked(&probe, pin_dir, name, failure) && follows(&probe)) {
+		if (is_stopped(&probe)) {
+			detach_stopped(&probe);
+			goto out;
+		}
 		code = probe__programs(&probe, list, &n, failure);
 		if (!code) {
 			if (gone) {
@@ -157,6 +182,7 @@ static int follow_one(const char *pin_dir, const char *name, const struct gone *
 		}
 		probe__close_programs(list, n);
 	}
+out:
 	probe__close(&probe);
 	close(lock);
 	tree__clean(pin_dir, name);

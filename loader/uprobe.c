@@ -127,6 +127,31 @@ static int read_targets(const char *dir, struct wanted *wanted)
 	return wanted->anchors[0] ? 0 : -ENODATA;
 }
 
+/* A descriptor, or -errno: most probes have none. */
+static int open_guard(const char *dir, struct otel_guard *guard)
+{
+	struct bpf_map_info info = {};
+	__u32 len = sizeof(info), zero = 0;
+	char path[PATH_MAX];
+	int err = path__format(path, "%s/map/guard", dir);
+	int fd = err ? err : bpf_obj_get(path);
+
+	if (fd < 0)
+		return fd;
+	if (!bpf_obj_get_info_by_fd(fd, &info, &len) && info.value_size == sizeof(*guard) &&
+	    info.type == BPF_MAP_TYPE_ARRAY && !bpf_map_lookup_elem(fd, &zero, guard))
+		return fd;
+	close(fd);
+	return -EINVAL;
+}
+
+bool uprobe__guard(const char *dir, struct otel_guard *guard)
+{
+	_cleanup_fd_ int fd = open_guard(dir, guard);
+
+	return fd >= 0;
+}
+
 /* --- attaching --------------------------------------------------------------------- */
 
 struct job {
@@ -288,6 +313,20 @@ static int attach_file(const char *path, void *ctx)
 	return 0;
 }
 
+/* A probe that has stopped itself gets another chance. */
+static void clear_guard(const char *dir)
+{
+	struct otel_guard guard;
+	_cleanup_fd_ int fd = -1;
+	__u32 zero = 0;
+
+	fd = open_guard(dir, &guard);
+	if (fd < 0)
+		return;
+	guard.stopped = guard.sample_bytes = 0;
+	bpf_map_update_elem(fd, &zero, &guard, BPF_ANY);
+}
+
 int uprobe__attach(const char *dir, const struct attachable *list, int n, struct failure *failure)
 {
 	struct job job = {.dir = dir, .list = list, .n = n};
@@ -300,6 +339,7 @@ int uprobe__attach(const char *dir, const struct attachable *list, int n, struct
 		any |= hook__on_functions(list[i].section);
 	if (!any)
 		return 0;
+	clear_guard(dir);
 	err = read_targets(dir, &job.wanted);
 	if (err)
 		return failed(failure, EXIT_MAP, "cannot read %s/map/targets: %s", dir,

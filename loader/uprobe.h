@@ -68,6 +68,9 @@ void uprobe__follow(const char *probe, const char *dir, const struct attachable 
  */
 void uprobe__missing(const char *dir, void (*missing)(const char *path, void *ctx), void *ctx);
 
+/** uprobe__guard - what a probe's own guard says; false: it has none */
+bool uprobe__guard(const char *dir, struct otel_guard *guard);
+
 /** uprobe__count - at how many places a program is attached */
 int uprobe__count(const char *dir, const char *prog);
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "uprobe_targets.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <glob.h>
 #include <stdbool.h>
@@ -10,9 +11,7 @@
 #include <sys/stat.h>
 
 #include "cgroup.h"
-#include "cleanup.h"
 #include "path.h"
-#include "pins.h"
 
 /* By what it is: a library has several names, and a container's has the same as the host's. */
 static bool is_known(struct uprobe_targets *targets, const struct uprobe_target *one)
@@ -75,10 +74,10 @@ int uprobe_targets__of_process(struct uprobe_targets *targets, unsigned int pid,
 
 static int of_members(struct uprobe_targets *targets, const char *dir, int *error)
 {
-	_cleanup_names_ char **names = NULL;
 	char path[PATH_MAX], line[32];
-	struct stat st;
+	struct dirent *entry;
 	FILE *procs;
+	DIR *below;
 	int err = path__format(path, "%s/cgroup.procs", dir);
 
 	procs = err ? NULL : fopen(path, "re");
@@ -88,12 +87,14 @@ static int of_members(struct uprobe_targets *targets, const char *dir, int *erro
 	while (fgets(line, sizeof(line), procs))
 		uprobe_targets__of_process(targets, strtoul(line, NULL, 10), error);
 	fclose(procs);
-	if (pins__list(dir, &names) < 0)
-		return 0;
-	for (char **name = names; name && *name; name++)
-		if (!path__format(path, "%s/%s", dir, *name) && !lstat(path, &st) &&
-		    S_ISDIR(st.st_mode))
+	below = opendir(dir);
+	while (below && (entry = readdir(below)))
+		if (entry->d_type == DT_DIR && strcmp(entry->d_name, ".") &&
+		    strcmp(entry->d_name, "..") &&
+		    !path__format(path, "%s/%s", dir, entry->d_name))
 			of_members(targets, path, error);
+	if (below)
+		closedir(below);
 	return 0;
 }
 

@@ -39,10 +39,12 @@ OTEL_LOSSES(
 	OTEL_LOSS(live_full)	/* counted, but when it is freed is not seen */
 	OTEL_LOSS(free_unseen)	/* an address came back that had not been freed */
 	OTEL_LOSS(thread_full)	/* no memory for a thread's own state */
+	OTEL_LOSS(guard_stopped) /* the probe took more CPU than guard_percent allows */
 	OTEL_LOSS(stack_busy)	/* a task was preempted while it took its stack: counted, no profile */
 );
 /* clang-format on */
 
+#include "malloc_guard.h"
 #include "malloc_held.h"
 
 struct sample_value {
@@ -68,8 +70,10 @@ struct thread {
 	__u64 result;		 /* where posix_memalign() puts the pointer, 0: it returns it */
 	__u64 old;		 /* what realloc() is given */
 	struct allocation freed; /* and what was remembered of that */
+	struct guarded guarded;
 	__u32 epoch;
-	__u8 seeded, sampled, resized, pad;
+	__u32 rate; /* bytes between samples when the distance was drawn; 0: it was not */
+	__u8 sampled, resized, pad[6];
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
@@ -125,25 +129,26 @@ static __always_inline _Bool is_part(const struct thread *t, __u64 sp, __u64 ip,
 	return before == t->ret || is_trampoline(before);
 }
 
-static __noinline __u64 next_sample(void)
+static __noinline __u64 next_sample(__u32 rate)
 {
-	return weight__distance(sample_bytes, bpf_get_prandom_u32());
+	return weight__distance(rate, bpf_get_prandom_u32());
 }
 
-static __always_inline _Bool take(struct thread *t, __u64 size)
+static __always_inline _Bool take(struct thread *t, __u64 size, __u32 rate)
 {
-	if (sample_bytes == 1)
-		return 1;
-	if (!t->seeded) {
-		t->seeded = 1;
-		t->distance = next_sample();
+	/* Where the next point falls does not depend on where the last one was: draw it again. */
+	if (t->rate != rate) {
+		t->rate = rate;
+		t->distance = next_sample(rate);
 	}
+	if (rate == 1)
+		return 1;
 	size = size ? size : 1;
 	if (size <= t->distance) {
 		t->distance -= size;
 		return 0;
 	}
-	t->distance = next_sample();
+	t->distance = next_sample(rate);
 	return 1;
 }
 
@@ -152,15 +157,21 @@ static __noinline int enter(struct pt_regs *ctx, __u64 size, __u64 old, __u64 re
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	__u64 sp = PT_REGS_SP(ctx), ip = PT_REGS_IP(ctx), ret = 0;
+	struct guard *g = guard__get();
 	struct thread *t;
 
-	if (!otel_filter__pass())
+	if (!g || !otel_filter__pass())
 		return 0;
+	if (g->stopped) {
+		otel_lose(guard_stopped);
+		return 0;
+	}
 	t = bpf_task_storage_get(&threads, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!t) {
 		otel_lose(thread_full);
 		return 0;
 	}
+	guard__count(g, &t->guarded, task);
 	bpf_probe_read_user(&ret, sizeof(ret), (void *)sp);
 	if (is_part(t, sp, ip, ret))
 		return 0;
@@ -168,7 +179,7 @@ static __noinline int enter(struct pt_regs *ctx, __u64 size, __u64 old, __u64 re
 	t->ip = ip;
 	t->ret = ret;
 	t->epoch = otel_filter.epoch;
-	t->sampled = take(t, size);
+	t->sampled = take(t, size, guard__rate(g));
 	t->resized = old && forget(old, &t->freed);
 	t->sp = 0;
 	if (!t->sampled && !t->resized)
@@ -246,8 +257,8 @@ static __always_inline int returned(struct pt_regs *ctx, struct thread *t, __u64
 		return 0;
 	a.bytes = size;
 	a.objects = 1;
-	if (sample_bytes != 1) {
-		a.bytes = weight__bytes(size ? size : 1, sample_bytes);
+	if (t->rate != 1) {
+		a.bytes = weight__bytes(size ? size : 1, t->rate);
 		a.objects = weight__objects(size ? size : 1, a.bytes, bpf_get_prandom_u32());
 		if (!size)
 			a.bytes = 0;
@@ -269,12 +280,14 @@ static __noinline int finish(struct pt_regs *ctx)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct thread *t = bpf_task_storage_get(&threads, task, NULL, 0);
-	__u64 address = PT_REGS_RC(ctx);
+	__u64 address = PT_REGS_RC(ctx), since_ns = 0;
 
 	/* The return address has been taken off. */
 	if (!t || !t->sp || t->sp + sizeof(__u64) != PT_REGS_SP(ctx))
 		return 0;
 	t->sp = t->at = 0;
+	if (guard_percent)
+		since_ns = bpf_ktime_get_ns();
 	if (t->epoch != otel_filter.epoch)
 		return 0;
 	if (t->result) {
@@ -283,7 +296,10 @@ static __noinline int finish(struct pt_regs *ctx)
 		else if (bpf_probe_read_user(&address, sizeof(address), (void *)t->result))
 			return 0;
 	}
-	return returned(ctx, t, address);
+	returned(ctx, t, address);
+	if (guard_percent)
+		guard__worked(&t->guarded, since_ns);
+	return 0;
 }
 
 /* Below everything that names a cgroup. */
@@ -300,8 +316,11 @@ OTEL_FUNCTIONS("free,cfree,free_sized,free_aligned_sized,dallocx,sdallocx,"
 	       "_Zd[la]Pv,_Zd[la]Pv[Rm]*,_Zd[la]PvSt*")
 int OTEL_UPROBE(release, __u64 address)
 {
+	struct guard *g = guard__get();
 	struct allocation freed;
 
+	if (!g || g->stopped)
+		return 0;
 	if (address && otel_filter__pass() && forget(address, &freed))
 		count_freed(&freed, 1);
 	return 0;

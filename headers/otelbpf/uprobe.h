@@ -28,4 +28,22 @@ struct otel_targets {
 	char prefixes[64];
 };
 
+/**
+ * struct otel_guard - the only entry of the map "guard", of a probe that watches its own cost
+ * @spent_ns:     CPU time that tracing has taken
+ * @ran_ns:       CPU time of the threads that were traced
+ * @sample_bytes: as the guard has set it; 0: as it was asked for
+ * @stopped:      1: the programs return at once: the probe is to be detached
+ * @own:          the programs' own
+ *
+ * The loader clears @sample_bytes and @stopped when it attaches.
+ */
+struct otel_guard {
+	__u64 spent_ns;
+	__u64 ran_ns;
+	__u64 sample_bytes;
+	__u64 stopped;
+	__u64 own[4];
+};
+
 #endif

@@ -56,7 +56,8 @@ pair_ns()
 
 load_malloc()
 {
-	timeout 60 build/otelbpf --pin-dir $pins -q load build/progs/malloc.bpf.o --set "malloc.pid=$pairs_pid" "$@" \
+	timeout 60 build/otelbpf --pin-dir $pins -q load build/progs/malloc.bpf.o --set "malloc.pid=$pairs_pid" \
+		--set malloc.guard_percent=0 "$@" \
 		>"$log" 2>&1 || { why=$(tail -n 1 "$log"); return 1; }
 }
 
