@@ -5,7 +5,8 @@
  *
  * Whose files is in the probe's map "targets". They are looked through whenever programs are
  * attached, so a resume finds the files that a process has mapped then. A program has a link for
- * each file, where the kernel knows no such links for each place: PROBE/link/PROGRAM_uDEVICE-INODE[-N].
+ * each file, where the kernel knows no such links for each place:
+ * PROBE/link/PROGRAM_uDEVICE-INODE[-N].
  */
 #ifndef OTELBPF_LOADER_UPROBE_H
 #define OTELBPF_LOADER_UPROBE_H

@@ -90,8 +90,7 @@ static int of_members(struct uprobe_targets *targets, const char *dir, int *erro
 	below = opendir(dir);
 	while (below && (entry = readdir(below)))
 		if (entry->d_type == DT_DIR && strcmp(entry->d_name, ".") &&
-		    strcmp(entry->d_name, "..") &&
-		    !path__format(path, "%s/%s", dir, entry->d_name))
+		    strcmp(entry->d_name, "..") && !path__format(path, "%s/%s", dir, entry->d_name))
 			of_members(targets, path, error);
 	if (below)
 		closedir(below);
