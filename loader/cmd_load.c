@@ -192,14 +192,17 @@ static int load_one(void *arg, struct json_object *result)
 	if (!code && uprobe__has_programs(&object) && !uprobe__has_target(&object)) {
 		/* Without names all probes are meant that need not be told whom to trace. */
 		if (!job->args->names) {
-			inform("left out %s: it wants --set %s.pid= or %s.binary=",
-			       job->target->probe, job->target->probe, job->target->probe);
+			inform("left out %s: it wants --set %s.pid=, %s.cgroup= or %s.binary=",
+			       job->target->probe, job->target->probe, job->target->probe,
+			       job->target->probe);
 			object__close(&object);
 			return 0;
 		}
 		code = failed(&failure, EXIT_USAGE,
-			      "%s wants a process or a file: --set %s.pid= or --set %s.binary=",
-			      job->target->probe, job->target->probe, job->target->probe);
+			      "%s wants a process, a cgroup or a file: --set %s.pid=, --set "
+			      "%s.cgroup= or --set %s.binary=",
+			      job->target->probe, job->target->probe, job->target->probe,
+			      job->target->probe);
 	}
 	if (!code)
 		code = check_hooks(&object, &failure);

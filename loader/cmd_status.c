@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "args.h"
 #include "cleanup.h"
@@ -36,6 +37,7 @@ static const char *state_of(const struct probe *probe, const struct deadline *de
 {
 	int links = links__count(probe->dir), wanted = 0;
 	const struct hook *hook;
+	struct otel_guard guard;
 	const char *target;
 
 	for (int i = 0; i < probe->programs; i++) {
@@ -48,6 +50,8 @@ static const char *state_of(const struct probe *probe, const struct deadline *de
 	case OTEL_STATE_RUNNING:
 		if (links < wanted)
 			return "not attached";
+		if (uprobe__guard(probe->dir, &guard) && guard.stopped)
+			return "stopped by its guard";
 		return deadline->flag && !deadline__left(deadline) ? "stopped" : "running";
 	default:
 		return "not attached";
@@ -277,6 +281,41 @@ static void add_deadline(const struct deadline *deadline, struct json_object *re
 	report__number(report, "stops_in_ns", deadline__left(deadline));
 }
 
+static void add_missing(const char *path, void *ctx)
+{
+	char name[PATH_MAX];
+	ssize_t len = readlink(path, name, sizeof(name) - 1);
+
+	if (len >= 0)
+		name[len] = '\0';
+	json_object_array_add(ctx, json_object_new_string(len < 0 ? path : name));
+}
+
+static void add_guard(const struct probe *probe, struct json_object *report)
+{
+	struct json_object *item;
+	struct otel_guard guard;
+
+	if (!uprobe__guard(probe->dir, &guard))
+		return;
+	item = report__object(report, "guard");
+	report__number(item, "spent_ns", guard.spent_ns);
+	report__number(item, "ran_ns", guard.ran_ns);
+	report__number(item, "sample_bytes", guard.sample_bytes);
+	report__bool(item, "stopped", guard.stopped);
+}
+
+/* What the targets have mapped since it was attached. */
+static void add_uncovered(const struct probe *probe, struct json_object *report)
+{
+	bool on_functions = false;
+
+	for (int i = 0; i < probe->programs; i++)
+		on_functions |= hook__on_functions(probe->program[i].section);
+	if (on_functions && probe->meta.state == OTEL_STATE_RUNNING)
+		uprobe__missing(probe->dir, add_missing, report__list(report, "uncovered"));
+}
+
 static struct json_object *describe(const struct probe *probe, const struct overhead *overhead)
 {
 	struct json_object *report = json_object_new_object(), *own;
@@ -299,6 +338,8 @@ static struct json_object *describe(const struct probe *probe, const struct over
 	report__text(report, "options", probe->meta.options);
 	add_programs(probe, overhead, report, &sum, &memory);
 	add_maps(probe, report, &memory);
+	add_uncovered(probe, report);
+	add_guard(probe, report);
 	report__number(report, "memory", memory);
 	own = report__object(report, "overhead");
 	if (sum.wall_ns)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * otelbpf watch: probes on network interfaces and on CPUs follow what comes and goes.
+ * otelbpf watch: probes on network interfaces, on CPUs and on functions follow what comes and goes.
  *
  * The one command that stays, and nothing depends on it: what is attached goes on without it,
  * and another load takes in the same. It knows no more than sections and pins say.
@@ -26,6 +26,7 @@
 #include "pins.h"
 #include "probe.h"
 #include "tree.h"
+#include "uprobe.h"
 
 #define KERNEL_EVENTS 1 /* group of NETLINK_KOBJECT_UEVENT */
 #define SETTLE_MS 50	/* a new interface is told of several times */
@@ -97,12 +98,60 @@ static bool follows(const struct probe *probe)
 {
 	for (int i = 0; i < probe->programs; i++)
 		if (hook__on_interfaces(probe->program[i].section) ||
+		    hook__on_functions(probe->program[i].section) ||
 		    hook__each_cpu(probe->program[i].section))
 			return probe->meta.state == OTEL_STATE_RUNNING;
 	return false;
 }
 
-/* What is not loaded, or paused, or stays where it is, is none of ours. Returns an exit code. */
+static bool follows_functions(const struct probe *probe)
+{
+	for (int i = 0; i < probe->programs; i++)
+		if (hook__on_functions(probe->program[i].section))
+			return true;
+	return false;
+}
+
+static void count(const char *path, void *ctx)
+{
+	(void)path;
+	(*(int *)ctx)++;
+}
+
+static bool is_stopped(const struct probe *probe)
+{
+	struct otel_guard guard;
+
+	return uprobe__guard(probe->dir, &guard) && guard.stopped;
+}
+
+static bool has_to_be_seen_to(const struct probe *probe)
+{
+	int n = 0;
+
+	if (is_stopped(probe))
+		return true;
+	if (follows_functions(probe))
+		uprobe__missing(probe->dir, count, &n);
+	return n;
+}
+
+/* Its programs return at once, but the traps go on. */
+static void detach_stopped(struct probe *probe)
+{
+	int err;
+
+	links__drop(links__release(probe->dir));
+	err = probe__set_state(probe, OTEL_STATE_PAUSED);
+	if (err)
+		warn("%s: cannot write its state: %s", probe->name, failure__reason(err));
+	warn("%s took more CPU time than its guard allows: paused", probe->name);
+}
+
+/*
+ * What is not loaded, or paused, or stays where it is, is none of ours. @gone is NULL when nothing
+ * was told, but it is time to look for files. Returns an exit code.
+ */
 static int follow_one(const char *pin_dir, const char *name, const struct gone *gone,
 		      struct failure *failure)
 {
@@ -110,7 +159,7 @@ static int follow_one(const char *pin_dir, const char *name, const struct gone *
 	struct probe probe = {.lock = -1};
 	int n = 0, code = probe__open(&probe, pin_dir, name, failure), lock;
 
-	if (code || !follows(&probe))
+	if (code || !follows(&probe) || (!gone && !has_to_be_seen_to(&probe)))
 		return code == EXIT_MAP ? 0 : code;
 	lock = tree__begin(pin_dir, name);
 	if (lock < 0)
@@ -118,13 +167,22 @@ static int follow_one(const char *pin_dir, const char *name, const struct gone *
 			      failure__reason(lock));
 	/* Unloaded meanwhile, maybe. */
 	if (!probe__open_locked(&probe, pin_dir, name, failure) && follows(&probe)) {
+		if (is_stopped(&probe)) {
+			detach_stopped(&probe);
+			goto out;
+		}
 		code = probe__programs(&probe, list, &n, failure);
 		if (!code) {
-			netdev__follow(name, probe.dir, list, n);
-			links__follow_cpus(name, probe.dir, list, n, gone->cpu, gone->n);
+			if (gone) {
+				netdev__follow(name, probe.dir, list, n);
+				links__follow_cpus(name, probe.dir, list, n, gone->cpu, gone->n);
+			}
+			if (follows_functions(&probe))
+				uprobe__follow(name, probe.dir, list, n);
 		}
 		probe__close_programs(list, n);
 	}
+out:
 	probe__close(&probe);
 	close(lock);
 	tree__clean(pin_dir, name);
@@ -166,10 +224,11 @@ int cmd_watch(const struct args *args)
 	_cleanup_fd_ int route = subscribe(NETLINK_ROUTE, RTMGRP_LINK);
 	_cleanup_fd_ int kernel = subscribe(NETLINK_KOBJECT_UEVENT, KERNEL_EVENTS);
 	const struct timespec settle = {.tv_nsec = SETTLE_MS * 1000000};
+	const struct timespec look_again = {.tv_sec = 1};
 	struct pollfd fds[] = {{.fd = route, .events = POLLIN}, {.fd = kernel, .events = POLLIN}};
 	static struct gone gone;
 	sigset_t before;
-	int code;
+	int code, n;
 
 	if (route < 0 || kernel < 0)
 		return fail(EXIT_KERNEL, "the kernel does not tell what changes: %s",
@@ -181,10 +240,17 @@ int cmd_watch(const struct args *args)
 	code = follow_all(args, &gone);
 	if (code)
 		return code;
-	inform("watching network interfaces and CPUs for what is loaded in %s", args->pin_dir);
+	inform("watching network interfaces, CPUs and new programs for what is loaded in %s",
+	       args->pin_dir);
 	while (!asked) {
-		if (ppoll(fds, 2, NULL, &before) < 0)
+		/* Nobody tells that a process of a cgroup has mapped a file. */
+		n = ppoll(fds, 2, &look_again, &before);
+		if (n < 0)
 			continue; /* a signal */
+		if (!n) {
+			follow_all(args, NULL);
+			continue;
+		}
 		gone.n = 0;
 		drain(route, kernel, &gone);
 		ppoll(NULL, 0, &settle, &before);

@@ -17,7 +17,7 @@
 
 #include "cleanup.h"
 #include "path.h"
-#include "uprobe.h"
+#include "uprobe_link.h"
 
 struct hook {
 	const char *prefix;
@@ -407,9 +407,21 @@ static int uprobe_works(const struct hook *hook, const char *target, struct fail
 {
 	(void)hook;
 	(void)target;
-	if (uprobe__type() >= 0)
+	if (uprobe_link__type() >= 0)
 		return 0;
 	return failed(failure, EXIT_KERNEL, "this kernel has no uprobes (CONFIG_UPROBE_EVENTS)");
+}
+
+static int session_works(const struct hook *hook, const char *target, struct failure *failure)
+{
+	int err = uprobe_link__has_sessions();
+
+	(void)hook;
+	(void)target;
+	if (!err)
+		return 0;
+	return failed(failure, err == -EPERM || err == -EACCES ? EXIT_PERMISSION : EXIT_KERNEL,
+		      "this kernel has no sessions of uprobes (Linux 6.13)");
 }
 
 /* --- iterators: a link whose pin runs the program when it is read ------------ */
@@ -469,6 +481,7 @@ static const struct hook hooks[] = {
 	{"kprobe/", kprobe_works, attach_kprobe, NULL, NULL, NULL, 0, 0, false},
 	{"kretprobe/", kprobe_works, attach_kprobe, NULL, NULL, NULL, 0, 0, true},
 	{"uprobe/", uprobe_works, NULL, NULL, NULL, NULL, 0, 0, false},
+	{"uprobe.session/", session_works, NULL, NULL, NULL, NULL, 0, 0, false},
 	{"uretprobe/", uprobe_works, NULL, NULL, NULL, NULL, 0, 0, true},
 	{"perf_event/", sampling_works, NULL, attach_sampling, NULL, NULL, 0, 0, false},
 	{"cgroup_skb/egress", cgroups_mounted, attach_root_cgroup, NULL, NULL, NULL, 0, BPF_CGROUP_INET_EGRESS, false},
@@ -520,7 +533,7 @@ bool hook__on_functions(const char *section)
 	const char *target;
 	const struct hook *hook = hook__find(section, &target);
 
-	return hook && hook->available == uprobe_works;
+	return hook && (hook->available == uprobe_works || hook->available == session_works);
 }
 
 int hook__available(const char *section, struct failure *failure)

@@ -259,6 +259,7 @@ int object__open(struct object *object, const struct target *target, struct fail
 	object->tagged = tagged__new(bpf_object__btf(object->obj));
 	if (!object->tagged)
 		return failed(failure, EXIT_INTERNAL, "no memory");
+	uprobe__prepare(object);
 	return 0;
 }
 
@@ -318,7 +319,8 @@ void object__hook(const struct object *object, const struct bpf_program *prog,
 		snprintf(section, OTEL_SECTION_MAX, "tc/%s/%s",
 			 tag_of(object, prog, "tc", "egress"),
 			 object->interfaces ? object->interfaces : DEFAULT_INTERFACES);
-	else if (!strcmp(name, "uprobe") || !strcmp(name, "uretprobe"))
+	else if (!strcmp(name, "uprobe") || !strcmp(name, "uretprobe") ||
+		 !strcmp(name, "uprobe.session"))
 		snprintf(section, OTEL_SECTION_MAX, "%s/%s", name, uprobe__functions(object, prog));
 	else
 		snprintf(section, OTEL_SECTION_MAX, "%s", name);

@@ -48,7 +48,7 @@ int targets__find(char **names, int n, struct target **targets, int *found);
  * @interfaces: of XDP and tc programs: the option's text, or NULL
  * @xdp_mode:   likewise
  * @target_pid: of programs on functions of user space: the option, or NULL
- * @target_binary, @target_prefixes: likewise
+ * @target_binary, @target_cgroup, @target_prefixes: likewise
  * @image:      the file, of @image_size bytes
  */
 struct object {
@@ -62,7 +62,7 @@ struct object {
 	const char *interfaces;
 	const char *xdp_mode;
 	const __u32 *target_pid;
-	const char *target_binary, *target_prefixes;
+	const char *target_binary, *target_cgroup, *target_prefixes;
 	void *image;
 	size_t image_size;
 };

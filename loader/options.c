@@ -174,6 +174,8 @@ static void learn(struct object *object, __u32 var, struct option_var *option)
 	}
 	if (option->is_text && tagged__find(object->tagged, var, -1, "target_binary"))
 		object->target_binary = option->at;
+	if (option->is_text && tagged__find(object->tagged, var, -1, "target_cgroup"))
+		object->target_cgroup = option->at;
 	if (option->is_text && tagged__find(object->tagged, var, -1, "target_prefixes"))
 		object->target_prefixes = option->at;
 	if (!option->is_text && option->size == sizeof(*object->target_pid) &&

@@ -370,6 +370,18 @@ static int take_place(struct stage *stage, struct failure *failure)
 		      strerror(errno));
 }
 
+/* A probe on a file runs for everybody who maps that: who is meant is the filter's matter. */
+static int add_target(const struct stage *stage, struct filter *filter, struct failure *failure)
+{
+	const char *cgroup = stage->object->target_cgroup;
+	char text[OTEL_TARGET_MAX + sizeof("cgroup=")];
+
+	if (!cgroup || !cgroup[0])
+		return 0;
+	snprintf(text, sizeof(text), "cgroup=%.*s", OTEL_TARGET_MAX - 1, cgroup);
+	return filter_value__add(filter, stage->object->target->probe, text, failure);
+}
+
 int stage__commit(struct stage *stage, struct failure *failure)
 {
 	bool stays_paused = stage->keeps && stage->old.meta.state == OTEL_STATE_PAUSED;
@@ -400,6 +412,8 @@ int stage__commit(struct stage *stage, struct failure *failure)
 	for (int i = 0; i < stage->args->filters && !code; i++)
 		code = filter_value__add(&filter, stage->object->target->probe,
 					 stage->args->filter[i], failure);
+	if (!code)
+		code = add_target(stage, &filter, failure);
 	if (code) {
 		filter__close(&filter);
 		return code;

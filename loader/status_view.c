@@ -126,6 +126,31 @@ static void print_losses(struct json_object *report)
 	printf("%s\n", n ? "" : " none are counted");
 }
 
+static void print_guard(struct json_object *report)
+{
+	struct json_object *guard = json_object_object_get(report, "guard");
+	double ran = report__get_number(guard, "ran_ns");
+
+	if (ran > 0)
+		printf("  guard: tracing took %.1f %% of the CPU time of traced threads",
+		       100 * report__get_number(guard, "spent_ns") / ran);
+	if (report__get_number(guard, "sample_bytes"))
+		printf(", so it samples one in %.0f bytes",
+		       (double)report__get_number(guard, "sample_bytes"));
+	if (ran > 0)
+		printf("%s\n", report__get_bool(guard, "stopped") ? ", so it has stopped" : "");
+}
+
+static void print_uncovered(struct json_object *report)
+{
+	struct json_object *list = json_object_object_get(report, "uncovered");
+
+	for (size_t i = 0; list && i < json_object_array_length(list); i++)
+		printf("  not covered: %s%s%s: otelbpf watch, or load it again\n",
+		       table__mood(MOOD_CARE),
+		       json_object_get_string(json_object_array_get_idx(list, i)), table__plain());
+}
+
 static void describe_end(struct json_object *report, const char *state, char *text, size_t size)
 {
 	char time[DURATION_TEXT];
@@ -149,7 +174,8 @@ void status__print(struct json_object *report, bool first)
 
 	if (!strcmp(state, "running"))
 		mood = MOOD_GOOD;
-	else if (!strcmp(state, "paused") || !strcmp(state, "stopped"))
+	else if (!strcmp(state, "paused") || !strcmp(state, "stopped") ||
+		 !strcmp(state, "stopped by its guard"))
 		mood = MOOD_CARE;
 	describe_end(report, state, end, sizeof(end));
 	printf("%s%s  %s%s%s%s  up %s since %s  version %s%s  memory %s%s%s\n", first ? "" : "\n",
@@ -163,4 +189,6 @@ void status__print(struct json_object *report, bool first)
 	print_misses(report);
 	print_maps(report);
 	print_losses(report);
+	print_uncovered(report);
+	print_guard(report);
 }

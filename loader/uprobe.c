@@ -5,12 +5,10 @@
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
-#include <linux/perf_event.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/syscall.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cleanup.h"
@@ -21,10 +19,11 @@
 #include "tagged.h"
 #include "tree.h"
 #include "uprobe_file.h"
+#include "uprobe_link.h"
 #include "uprobe_targets.h"
 
-#define UPROBE_PMU "/sys/bus/event_source/devices/uprobe"
 #define ANCHORS_MAX 128
+#define DULL_MAX 4096
 
 /* --- what the object says --------------------------------------------------------- */
 
@@ -35,6 +34,18 @@ const char *uprobe__functions(const struct object *object, const struct bpf_prog
 	const struct tag *tag = id > 0 ? tagged__find(object->tagged, id, -1, "functions") : NULL;
 
 	return tag && tag->args == 1 ? tag->arg[0] : "";
+}
+
+void uprobe__prepare(const struct object *object)
+{
+	char section[OTEL_SECTION_MAX];
+	struct bpf_program *prog;
+
+	bpf_object__for_each_program (prog, object->obj) {
+		object__hook(object, prog, section);
+		if (hook__on_functions(section))
+			uprobe_link__prepare(prog, section);
+	}
 }
 
 bool uprobe__has_programs(const struct object *object)
@@ -53,7 +64,8 @@ bool uprobe__has_programs(const struct object *object)
 bool uprobe__has_target(const struct object *object)
 {
 	return (object->target_pid && *object->target_pid) ||
-	       (object->target_binary && object->target_binary[0]);
+	       (object->target_binary && object->target_binary[0]) ||
+	       (object->target_cgroup && object->target_cgroup[0]);
 }
 
 int uprobe__write_targets(const struct object *object)
@@ -70,6 +82,8 @@ int uprobe__write_targets(const struct object *object)
 		targets.pid = *object->target_pid;
 	if (object->target_binary)
 		snprintf(targets.binary, sizeof(targets.binary), "%s", object->target_binary);
+	if (object->target_cgroup)
+		snprintf(targets.cgroup, sizeof(targets.cgroup), "%s", object->target_cgroup);
 	if (object->target_prefixes)
 		snprintf(targets.prefixes, sizeof(targets.prefixes), "%s", object->target_prefixes);
 	return bpf_map_update_elem(bpf_map__fd(map), &zero, &targets, BPF_ANY) ? -errno : 0;
@@ -113,67 +127,170 @@ static int read_targets(const char *dir, struct wanted *wanted)
 	return wanted->anchors[0] ? 0 : -ENODATA;
 }
 
-/* --- attaching --------------------------------------------------------------------- */
-
-int uprobe__type(void)
+/* A descriptor, or -errno: most probes have none. */
+static int open_guard(const char *dir, struct otel_guard *guard)
 {
-	char line[32];
-	int err = path__read_line(UPROBE_PMU "/type", line, sizeof(line));
+	struct bpf_map_info info = {};
+	__u32 len = sizeof(info), zero = 0;
+	char path[PATH_MAX];
+	int err = path__format(path, "%s/map/guard", dir);
+	int fd = err ? err : bpf_obj_get(path);
 
-	return err ? err : atoi(line);
+	if (fd < 0)
+		return fd;
+	if (!bpf_obj_get_info_by_fd(fd, &info, &len) && info.value_size == sizeof(*guard) &&
+	    info.type == BPF_MAP_TYPE_ARRAY && !bpf_map_lookup_elem(fd, &zero, guard))
+		return fd;
+	close(fd);
+	return -EINVAL;
 }
+
+bool uprobe__guard(const char *dir, struct otel_guard *guard)
+{
+	_cleanup_fd_ int fd = open_guard(dir, guard);
+
+	return fd >= 0;
+}
+
+/* --- attaching --------------------------------------------------------------------- */
 
 struct job {
 	const char *dir;
 	const struct attachable *list;
 	int n;
 	struct wanted wanted;
-	int type;
 	int links, files;
 	int err; /* the last one */
-	char path[PATH_MAX];
+	struct stat file;
+	char **covered;				      /* names of the links that are there */
+	void (*missing)(const char *path, void *ctx); /* tell, do not attach */
+	void *ctx;
 };
 
-/* Of a process: its threads trap, nobody else does. */
-static int open_event(const struct job *job, const char *path, __u64 offset, bool on_return)
+/* What names of links say of a file: which one it is, whatever name it has. */
+#define FILE_NAME 40
+static const char *file_name(const struct stat *file, char name[FILE_NAME])
 {
-	struct perf_event_attr attr = {.size = sizeof(attr), .type = job->type};
-	__u32 pid = job->wanted.targets.pid;
-	int fd;
-
-	/* Bit 0 of config since the PMU is there (4.17); format/retprobe says so. */
-	attr.config = on_return;
-	attr.uprobe_path = (unsigned long)path;
-	attr.probe_offset = offset;
-	fd = syscall(__NR_perf_event_open, &attr, pid ? (int)pid : -1, pid ? -1 : 0, -1,
-		     PERF_FLAG_FD_CLOEXEC);
-	return fd < 0 ? -errno : fd;
+	snprintf(name, FILE_NAME, "_u%llx-%llx", (unsigned long long)file->st_dev,
+		 (unsigned long long)file->st_ino);
+	return name;
 }
 
-static int attach_at(struct job *job, const struct attachable *prog, const char *path, __u64 offset)
+static bool is_covered(const struct job *job)
 {
-	bool on_return = !strncmp(prog->section, "uret", 4);
-	_cleanup_fd_ int event = open_event(job, path, offset, on_return);
-	_cleanup_fd_ int link = -1;
+	char name[FILE_NAME];
+	size_t len = strlen(file_name(&job->file, name));
 
-	if (event < 0)
-		return event;
-	link = bpf_link_create(prog->fd, event, BPF_PERF_EVENT, NULL);
-	if (link < 0 || ioctl(event, PERF_EVENT_IOC_ENABLE, 0))
-		return -errno;
-	return tree__pin(link, "%s/link/%s_u%d", job->dir, prog->name, job->links);
+	for (char **link = job->covered; link && *link; link++) {
+		const char *at = strstr(*link, name);
+
+		if (at && (!at[len] || at[len] == '-'))
+			return true;
+	}
+	return false;
+}
+
+static int pin(struct job *job, const struct attachable *prog, int nth, int link)
+{
+	char name[FILE_NAME];
+	int err = link;
+
+	file_name(&job->file, name);
+	if (link >= 0 && nth < 0)
+		err = tree__pin(link, "%s/link/%s%s", job->dir, prog->name, name);
+	else if (link >= 0)
+		err = tree__pin(link, "%s/link/%s%s-%d", job->dir, prog->name, name, nth);
+
+	if (link >= 0)
+		close(link);
+	job->links += !err;
+	return err;
+}
+
+/* By one link where the kernel has such: each that goes costs a grace period. */
+static int attach_functions(struct job *job, const struct attachable *prog, const char *path,
+			    const struct uprobe_functions *functions)
+{
+	__u32 pid = job->wanted.targets.pid;
+	int link, err = 0;
+
+	if (!functions->n)
+		return 0;
+	link = uprobe_link__create_many(prog->fd, prog->section, path, functions->offset,
+					functions->n, pid);
+	if (link != -EOPNOTSUPP)
+		return pin(job, prog, -1, link);
+	for (int i = 0; i < functions->n; i++) {
+		int one = pin(job, prog, i,
+			      uprobe_link__create(prog->fd, prog->section, path,
+						  functions->offset[i], pid));
+
+		err = one ? one : err;
+	}
+	return err;
+}
+
+/*
+ * Files that define nothing of what is wanted, which are most: who watches looks at them again and
+ * again. Of one probe after the other: what the last one wanted is forgotten.
+ */
+static struct {
+	char anchors[ANCHORS_MAX];
+	struct stat *file;
+	int n, room;
+} dull;
+
+static bool is_dull(const struct job *job)
+{
+	for (int i = 0; i < dull.n && !strcmp(dull.anchors, job->wanted.anchors); i++)
+		if (dull.file[i].st_ino == job->file.st_ino &&
+		    dull.file[i].st_dev == job->file.st_dev &&
+		    dull.file[i].st_ctim.tv_sec == job->file.st_ctim.tv_sec &&
+		    dull.file[i].st_ctim.tv_nsec == job->file.st_ctim.tv_nsec)
+			return true;
+	return false;
+}
+
+static void note_dull(const struct job *job)
+{
+	if (strcmp(dull.anchors, job->wanted.anchors) || dull.n == DULL_MAX)
+		dull.n = 0;
+	snprintf(dull.anchors, sizeof(dull.anchors), "%s", job->wanted.anchors);
+	if (dull.n == dull.room) {
+		struct stat *more = reallocarray(dull.file, dull.room * 2 + 64, sizeof(*dull.file));
+
+		if (!more)
+			return;
+		dull.file = more;
+		dull.room = dull.room * 2 + 64;
+	}
+	dull.file[dull.n++] = job->file;
 }
 
 static int attach_file(const char *path, void *ctx)
 {
 	struct job *job = ctx;
 	struct uprobe_names names = {job->wanted.anchors, job->wanted.targets.prefixes};
-	struct uprobe_file *file = uprobe_file__open(path);
 	struct uprobe_functions found = {};
+	struct uprobe_file *file;
+	int err;
 
-	if (!file)
+	if (stat(path, &job->file))
 		return -errno;
+	if (is_covered(job) || is_dull(job))
+		return 0;
+	file = uprobe_file__open(path);
+	if (!file && errno == ENOEXEC)
+		note_dull(job);
+	if (!file)
+		return errno ? -errno : -EIO;
 	uprobe_file__find(file, &names, &found);
+	if (!found.n)
+		note_dull(job);
+	if (found.n && job->missing) {
+		job->missing(path, job->ctx);
+		found.n = 0;
+	}
 	/*
 	 * The return first: an entry whose return is not seen would wait for it in vain, and a
 	 * return without its entry is nothing.
@@ -188,25 +305,33 @@ static int attach_file(const char *path, void *ctx)
 				continue;
 			names.list = strchr(prog->section, '/') + 1;
 			uprobe_file__find(file, &names, &functions);
-			for (int k = 0; k < functions.n; k++) {
-				int err = attach_at(job, prog, path, functions.offset[k]);
-
-				if (err)
-					job->err = err;
-				else
-					job->links++;
-			}
+			err = attach_functions(job, prog, path, &functions);
+			job->err = err ? err : job->err;
 		}
 	job->files += found.n > 0;
 	uprobe_file__close(file);
 	return 0;
 }
 
+/* A probe that has stopped itself gets another chance. */
+static void clear_guard(const char *dir)
+{
+	struct otel_guard guard;
+	_cleanup_fd_ int fd = -1;
+	__u32 zero = 0;
+
+	fd = open_guard(dir, &guard);
+	if (fd < 0)
+		return;
+	guard.stopped = guard.sample_bytes = 0;
+	bpf_map_update_elem(fd, &zero, &guard, BPF_ANY);
+}
+
 int uprobe__attach(const char *dir, const struct attachable *list, int n, struct failure *failure)
 {
-	struct job job = {.dir = dir, .list = list, .n = n, .type = uprobe__type()};
+	struct job job = {.dir = dir, .list = list, .n = n};
 	struct uprobe_targets targets = {.found = attach_file, .ctx = &job};
-	const char *binary = job.wanted.targets.binary;
+	const char *binary = job.wanted.targets.binary, *cgroup = job.wanted.targets.cgroup;
 	bool any = false;
 	int err;
 
@@ -214,6 +339,7 @@ int uprobe__attach(const char *dir, const struct attachable *list, int n, struct
 		any |= hook__on_functions(list[i].section);
 	if (!any)
 		return 0;
+	clear_guard(dir);
 	err = read_targets(dir, &job.wanted);
 	if (err)
 		return failed(failure, EXIT_MAP, "cannot read %s/map/targets: %s", dir,
@@ -223,6 +349,12 @@ int uprobe__attach(const char *dir, const struct attachable *list, int n, struct
 		if (err)
 			return failed(failure, EXIT_ATTACH, "there is no process %u to trace: %s",
 				      job.wanted.targets.pid, failure__reason(err));
+	}
+	if (cgroup[0]) {
+		err = uprobe_targets__of_cgroup(&targets, cgroup, &job.err);
+		if (err)
+			return failed(failure, EXIT_ATTACH, "there is no cgroup %s to trace: %s",
+				      cgroup, failure__reason(err));
 	}
 	if (binary[0]) {
 		err = uprobe_targets__of_pattern(&targets, binary);
@@ -240,11 +372,65 @@ int uprobe__attach(const char *dir, const struct attachable *list, int n, struct
 	if (binary[0] && job.err)
 		return failed(failure, EXIT_ATTACH, "cannot read %s: %s", binary,
 			      failure__reason(job.err));
+	/* It may be empty yet. */
+	if (cgroup[0] && !job.err) {
+		inform("no process in cgroup %s has a file that defines any of %s: otelbpf watch "
+		       "attaches when there is one",
+		       cgroup, job.wanted.anchors);
+		return 0;
+	}
 	if (binary[0])
 		return failed(failure, EXIT_ATTACH, "%s defines none of %s", binary,
 			      job.wanted.anchors);
 	return failed(failure, EXIT_ATTACH, "no file that process %u has mapped defines any of %s",
 		      job.wanted.targets.pid, job.wanted.anchors);
+}
+
+/* --- what comes later --------------------------------------------------------------- */
+
+static int look_through(struct job *job, char ***names)
+{
+	struct uprobe_targets targets = {.found = attach_file, .ctx = job};
+	char path[PATH_MAX];
+	int err = read_targets(job->dir, &job->wanted), ignored;
+
+	if (!err)
+		err = path__format(path, "%s/link", job->dir);
+	if (!err)
+		err = pins__list(path, names);
+	if (err < 0)
+		return err;
+	job->covered = *names;
+	if (job->wanted.targets.pid)
+		uprobe_targets__of_process(&targets, job->wanted.targets.pid, &ignored);
+	if (job->wanted.targets.cgroup[0])
+		uprobe_targets__of_cgroup(&targets, job->wanted.targets.cgroup, &ignored);
+	if (job->wanted.targets.binary[0])
+		uprobe_targets__of_pattern(&targets, job->wanted.targets.binary);
+	uprobe_targets__free(&targets);
+	return 0;
+}
+
+void uprobe__follow(const char *probe, const char *dir, const struct attachable *list, int n)
+{
+	_cleanup_names_ char **names = NULL;
+	struct job job = {.dir = dir, .list = list, .n = n};
+	int err = look_through(&job, &names);
+
+	if (job.links)
+		inform("%s: attached to %d more file%s", probe, job.files,
+		       job.files == 1 ? "" : "s");
+	if (err || job.err)
+		warn("%s: cannot attach to functions: %s", probe,
+		     failure__reason(err ? err : job.err));
+}
+
+void uprobe__missing(const char *dir, void (*missing)(const char *path, void *ctx), void *ctx)
+{
+	_cleanup_names_ char **names = NULL;
+	struct job job = {.dir = dir, .missing = missing, .ctx = ctx};
+
+	look_through(&job, &names);
 }
 
 int uprobe__count(const char *dir, const char *prog)

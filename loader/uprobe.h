@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Programs on functions of user space, "uprobe/NAMES" and "uretprobe/NAMES": in which files, and
- * where in them.
+ * Programs on functions of user space, "uprobe/NAMES", "uretprobe/NAMES", and
+ * "uprobe.session/NAMES" for both: in which files, and where in them.
  *
  * Whose files is in the probe's map "targets". They are looked through whenever programs are
- * attached, so a resume finds the files that a process has mapped then. Each place is a link of
- * its own, pinned as PROBE/link/PROGRAM_uN.
+ * attached, so a resume finds the files that a process has mapped then. A program has a link for
+ * each file, where the kernel knows no such links for each place:
+ * PROBE/link/PROGRAM_uDEVICE-INODE[-N].
  */
 #ifndef OTELBPF_LOADER_UPROBE_H
 #define OTELBPF_LOADER_UPROBE_H
@@ -19,11 +20,11 @@
 struct bpf_program;
 struct object;
 
-/** uprobe__type - number of the kernel's uprobe events, or -errno */
-int uprobe__type(void);
-
 /** uprobe__functions - what OTEL_FUNCTIONS() says of a program; "" for nothing */
 const char *uprobe__functions(const struct object *object, const struct bpf_program *prog);
+
+/** uprobe__prepare - before an object is loaded: declare how its programs will be attached */
+void uprobe__prepare(const struct object *object);
 
 /** uprobe__has_programs - whether an object has programs on functions of user space */
 bool uprobe__has_programs(const struct object *object);
@@ -50,6 +51,26 @@ int uprobe__write_targets(const struct object *object);
  * Return: 0 or an exit code.
  */
 int uprobe__attach(const char *dir, const struct attachable *list, int n, struct failure *failure);
+
+/**
+ * uprobe__follow - attach to what the targets have mapped since, and say so
+ * @probe: its name
+ * @dir:   its directory
+ * @list:  its programs
+ * @n:     how many
+ */
+void uprobe__follow(const char *probe, const char *dir, const struct attachable *list, int n);
+
+/**
+ * uprobe__missing - the files of the targets that are not covered
+ * @dir:     the probe's directory
+ * @missing: called with the path of each
+ * @ctx:     handed to it
+ */
+void uprobe__missing(const char *dir, void (*missing)(const char *path, void *ctx), void *ctx);
+
+/** uprobe__guard - what a probe's own guard says; false: it has none */
+bool uprobe__guard(const char *dir, struct otel_guard *guard);
 
 /** uprobe__count - at how many places a program is attached */
 int uprobe__count(const char *dir, const char *prog);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #include "uprobe_targets.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <glob.h>
 #include <stdbool.h>
@@ -9,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "cgroup.h"
 #include "path.h"
 
 /* By what it is: a library has several names, and a container's has the same as the host's. */
@@ -68,6 +70,47 @@ int uprobe_targets__of_process(struct uprobe_targets *targets, unsigned int pid,
 	}
 	fclose(maps);
 	return 0;
+}
+
+static int of_members(struct uprobe_targets *targets, const char *dir, int *error)
+{
+	char path[PATH_MAX], line[32];
+	struct dirent *entry;
+	FILE *procs;
+	DIR *below;
+	int err = path__format(path, "%s/cgroup.procs", dir);
+
+	procs = err ? NULL : fopen(path, "re");
+	if (!procs)
+		return err ? err : -errno;
+	/* Who has gone meanwhile is no target any more. */
+	while (fgets(line, sizeof(line), procs))
+		uprobe_targets__of_process(targets, strtoul(line, NULL, 10), error);
+	fclose(procs);
+	below = opendir(dir);
+	while (below && (entry = readdir(below)))
+		if (entry->d_type == DT_DIR && strcmp(entry->d_name, ".") &&
+		    strcmp(entry->d_name, "..") && !path__format(path, "%s/%s", dir, entry->d_name))
+			of_members(targets, path, error);
+	if (below)
+		closedir(below);
+	return 0;
+}
+
+int uprobe_targets__of_cgroup(struct uprobe_targets *targets, const char *cgroup, int *error)
+{
+	char root[PATH_MAX], path[PATH_MAX], dir[PATH_MAX];
+	struct failure failure;
+	__u64 id;
+	int err = path__mounted("cgroup2", root);
+
+	if (!err && cgroup__id(cgroup, &id, &failure))
+		err = -ENOENT;
+	if (!err)
+		err = cgroup__path(id, path);
+	if (!err)
+		err = path__format(dir, "%s%s", root, path);
+	return err ? err : of_members(targets, dir, error);
 }
 
 int uprobe_targets__of_pattern(struct uprobe_targets *targets, const char *pattern)

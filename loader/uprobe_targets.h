@@ -33,6 +33,14 @@ struct uprobe_targets {
 int uprobe_targets__of_process(struct uprobe_targets *targets, unsigned int pid, int *error);
 
 /**
+ * uprobe_targets__of_cgroup - the same of all processes in a cgroup and below it
+ * @cgroup: as a filter takes it: a path in the hierarchy, or below its root, or an id
+ *
+ * Return: 0 or -errno: there is no such cgroup.
+ */
+int uprobe_targets__of_cgroup(struct uprobe_targets *targets, const char *cgroup, int *error);
+
+/**
  * uprobe_targets__of_pattern - every file with a name
  * @pattern: a path; several with '*', '[...]' and '{...,...}' as in a shell
  *

@@ -4,6 +4,8 @@
  *
  *   enter_*    filter → nested? → take sizes off the countdown: sampled when it has passed 0
  *   leave      which pointer → count, remember it; the stack that allocated it → profile
+ *   call_*     both of them in one, where the kernel lets the entry say whether the return is
+ *              wanted (uprobe.session, 6.13): it is not, mostly, and then does not trap
  *   release    a pointer that is remembered → count it as freed
  *   exec, exit what the process held is gone
  *
@@ -28,8 +30,6 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
-OTEL_TARGETS("malloc", "je_,_rjem_,mi_,tc_");
-
 const volatile __u32 sample_bytes
 	OTEL_OPTION("1..1073741824", "By",
 		    "One sample in so many allocated bytes on average; 1: every call") = 524288;
@@ -39,10 +39,12 @@ OTEL_LOSSES(
 	OTEL_LOSS(live_full)	/* counted, but when it is freed is not seen */
 	OTEL_LOSS(free_unseen)	/* an address came back that had not been freed */
 	OTEL_LOSS(thread_full)	/* no memory for a thread's own state */
+	OTEL_LOSS(guard_stopped) /* the probe took more CPU than guard_percent allows */
 	OTEL_LOSS(stack_busy)	/* a task was preempted while it took its stack: counted, no profile */
 );
 /* clang-format on */
 
+#include "malloc_guard.h"
 #include "malloc_held.h"
 
 struct sample_value {
@@ -60,13 +62,18 @@ struct {
 /* One thread's. Gone with it. */
 struct thread {
 	__u64 distance; /* bytes up to the next sample */
-	__u64 sp;	/* of the call that is under way, at its entry; 0: none */
+	__u64 sp;	/* of the call whose return is waited for, at its entry; 0: none */
+	__u64 at;	/* stack pointer, place and return address of the last call that */
+	__u64 ip;	/* was no part of another one */
+	__u64 ret;
 	__u64 size;
 	__u64 result;		 /* where posix_memalign() puts the pointer, 0: it returns it */
 	__u64 old;		 /* what realloc() is given */
 	struct allocation freed; /* and what was remembered of that */
+	struct guarded guarded;
 	__u32 epoch;
-	__u8 seeded, sampled, resized, pad;
+	__u32 rate; /* bytes between samples when the distance was drawn; 0: it was not */
+	__u8 sampled, resized, pad[6];
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
@@ -87,137 +94,101 @@ struct {
 
 /* A call that is made so far below another one is made by it: calloc() that calls malloc(). */
 #define NESTED_MAX 16384
+/* Code of an allocator's function, from the probed instruction on, and before it. */
+#define BODY_MAX 4096
+#define BODY_BEFORE 32
+
+/* Where the kernel has a function return to whose return is probed. */
+static __noinline _Bool is_trampoline(__u64 address)
+{
+	return address && address == uprobe__trampoline(bpf_get_current_task_btf());
+}
 
 /*
- * So is one with the very same stack that will return to where the kernel has sent the other one's
- * return: pvalloc() that ends by jumping to memalign(). With another return address the one before
- * has not returned.
+ * Whether a call is made by the last one. Sampled, it would count twice: each of the two has had
+ * its chance. While a return is waited for, whatever is called below is a part of the call. The end
+ * of others is not seen. So the last one has to be still on the stack, its return address where it
+ * was, and this one has to return into its code, or, jumped to at its end, to where it would.
  */
-static __noinline _Bool is_jumped_to(__u64 sp)
+static __always_inline _Bool is_part(const struct thread *t, __u64 sp, __u64 ip, __u64 ret)
 {
-	__u64 trampoline = uprobe__trampoline(bpf_get_current_task_btf()), address = 0;
+	__u64 below = t->at - sp, before = 0;
 
-	return trampoline && !bpf_probe_read_user(&address, sizeof(address), (void *)sp) &&
-	       address == trampoline;
-}
-
-static __always_inline _Bool is_nested(const struct thread *t, __u64 sp)
-{
-	if (!t->sp || t->epoch != otel_filter.epoch || sp > t->sp || t->sp - sp >= NESTED_MAX)
+	if (!t->at || t->epoch != otel_filter.epoch)
 		return 0;
-	return sp < t->sp || is_jumped_to(sp);
-}
-
-static __noinline __u64 next_sample(void)
-{
-	return weight__distance(sample_bytes, bpf_get_prandom_u32());
-}
-
-static __always_inline _Bool take(struct thread *t, __u64 size)
-{
-	if (sample_bytes == 1)
+	/* So is, where not every call is waited for, one place that calls two functions in turn. */
+	if (!below)
+		return ip != t->ip && ((!t->sp && ret == t->ret) || is_trampoline(ret));
+	if (below >= NESTED_MAX)
+		return 0;
+	if (t->sp)
 		return 1;
-	if (!t->seeded) {
-		t->seeded = 1;
-		t->distance = next_sample();
+	if (ret - t->ip + BODY_BEFORE >= BODY_MAX)
+		return 0;
+	bpf_probe_read_user(&before, sizeof(before), (void *)t->at);
+	return before == t->ret || is_trampoline(before);
+}
+
+static __noinline __u64 next_sample(__u32 rate)
+{
+	return weight__distance(rate, bpf_get_prandom_u32());
+}
+
+static __always_inline _Bool take(struct thread *t, __u64 size, __u32 rate)
+{
+	/* Where the next point falls does not depend on where the last one was: draw it again. */
+	if (t->rate != rate) {
+		t->rate = rate;
+		t->distance = next_sample(rate);
 	}
+	if (rate == 1)
+		return 1;
 	size = size ? size : 1;
 	if (size <= t->distance) {
 		t->distance -= size;
 		return 0;
 	}
-	t->distance = next_sample();
+	t->distance = next_sample(rate);
 	return 1;
 }
 
+/* Return: whether the call's own return is wanted. */
 static __noinline int enter(struct pt_regs *ctx, __u64 size, __u64 old, __u64 result)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	__u64 sp = PT_REGS_SP(ctx);
+	__u64 sp = PT_REGS_SP(ctx), ip = PT_REGS_IP(ctx), ret = 0;
+	struct guard *g = guard__get();
 	struct thread *t;
 
-	if (!otel_filter__pass())
+	if (!g || !otel_filter__pass())
 		return 0;
+	if (g->stopped) {
+		otel_lose(guard_stopped);
+		return 0;
+	}
 	t = bpf_task_storage_get(&threads, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!t) {
 		otel_lose(thread_full);
 		return 0;
 	}
-	if (is_nested(t, sp))
+	guard__count(g, &t->guarded, task);
+	bpf_probe_read_user(&ret, sizeof(ret), (void *)sp);
+	if (is_part(t, sp, ip, ret))
+		return 0;
+	t->at = sp;
+	t->ip = ip;
+	t->ret = ret;
+	t->epoch = otel_filter.epoch;
+	t->sampled = take(t, size, guard__rate(g));
+	t->resized = old && forget(old, &t->freed);
+	t->sp = 0;
+	if (!t->sampled && !t->resized)
 		return 0;
 	t->sp = sp;
 	t->size = size;
 	t->old = old;
 	t->result = result;
-	t->epoch = otel_filter.epoch;
-	t->sampled = take(t, size);
-	t->resized = old && forget(old, &t->freed);
-	return 0;
-}
-
-/*
- * What frees comes first here, and so is attached first to a program that runs: whatever is
- * remembered from then on is also seen when it is freed.
- */
-SEC("uprobe")
-OTEL_FUNCTIONS("free,cfree,free_sized,free_aligned_sized,dallocx,sdallocx,"
-	       "_Zd[la]Pv,_Zd[la]Pv[Rm]*,_Zd[la]PvSt*")
-int OTEL_UPROBE(release, __u64 address)
-{
-	struct allocation freed;
-
-	if (address && otel_filter__pass() && forget(address, &freed))
-		count_freed(&freed, 1);
-	return 0;
-}
-
-/* A product that overflows fails: its size is nobody's, but not nothing. */
-static __always_inline __u64 product(__u64 n, __u64 size)
-{
-	return n * size ? n * size : n && size;
-}
-
-SEC("uprobe")
-OTEL_FUNCTIONS("realloc,rallocx")
-int OTEL_UPROBE(enter_realloc, __u64 old, __u64 size)
-{
-	return enter(ctx, size, old, 0);
-}
-
-SEC("uprobe")
-OTEL_FUNCTIONS("reallocarray")
-int OTEL_UPROBE(enter_reallocarray, __u64 old, __u64 n, __u64 size)
-{
-	return enter(ctx, product(n, size), old, 0);
-}
-
-/* C++'s operators but for the one that is given a place: _ZnwmPv, and _ZdlPvS_ to delete it. */
-SEC("uprobe")
-OTEL_FUNCTIONS("malloc,valloc,pvalloc,mallocx,_Zn[wa]m,_Zn[wa]m[RS]*")
-int OTEL_UPROBE(enter_malloc, __u64 size)
-{
-	return enter(ctx, size, 0, 0);
-}
-
-SEC("uprobe")
-OTEL_FUNCTIONS("calloc")
-int OTEL_UPROBE(enter_calloc, __u64 n, __u64 size)
-{
-	return enter(ctx, product(n, size), 0, 0);
-}
-
-SEC("uprobe")
-OTEL_FUNCTIONS("memalign,aligned_alloc")
-int OTEL_UPROBE(enter_memalign, __u64 alignment, __u64 size)
-{
-	return enter(ctx, size, 0, 0);
-}
-
-SEC("uprobe")
-OTEL_FUNCTIONS("posix_memalign")
-int OTEL_UPROBE(enter_posix_memalign, __u64 result, __u64 alignment, __u64 size)
-{
-	return enter(ctx, size, 0, result);
+	return 1;
 }
 
 /*
@@ -281,27 +252,21 @@ static __always_inline int returned(struct pt_regs *ctx, struct thread *t, __u64
 			hold(&pointer.process, 1);
 	}
 	a.cgroup = bpf_get_current_cgroup_id();
-	if (!address) {
-		/* realloc() to nothing, and an allocator that has no pointer for no bytes. */
-		if (!size)
-			return 0;
-		value = heap_of(a.cgroup, task);
-		if (value)
-			otel_add(value->failures, 1);
-		return 0;
-	}
-	if (!t->sampled)
+	/* realloc() to nothing, and an allocator that has no pointer for no bytes. */
+	if (!t->sampled || (!address && !size))
 		return 0;
 	a.bytes = size;
 	a.objects = 1;
-	if (sample_bytes != 1) {
-		a.bytes = weight__bytes(size ? size : 1, sample_bytes);
+	if (t->rate != 1) {
+		a.bytes = weight__bytes(size ? size : 1, t->rate);
 		a.objects = weight__objects(size ? size : 1, a.bytes, bpf_get_prandom_u32());
 		if (!size)
 			a.bytes = 0;
 	}
 	value = heap_of(a.cgroup, task);
-	if (!value)
+	if (value && !address)
+		otel_add(value->failures, a.objects);
+	if (!value || !address)
 		return 0;
 	otel_add(value->allocations, a.objects);
 	otel_add(value->allocated, a.bytes);
@@ -311,20 +276,18 @@ static __always_inline int returned(struct pt_regs *ctx, struct thread *t, __u64
 	return profile(ctx, &pointer.process, a.bytes);
 }
 
-SEC("uretprobe")
-OTEL_FUNCTIONS(
-	"malloc,[cv]alloc,pvalloc,realloc,reallocarray,memalign,aligned_alloc,posix_memalign,"
-	"[mr]allocx,_Zn[wa]m,_Zn[wa]m[RS]*")
-int OTEL_UPROBE(leave)
+static __noinline int finish(struct pt_regs *ctx)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct thread *t = bpf_task_storage_get(&threads, task, NULL, 0);
-	__u64 address = PT_REGS_RC(ctx);
+	__u64 address = PT_REGS_RC(ctx), since_ns = 0;
 
 	/* The return address has been taken off. */
 	if (!t || !t->sp || t->sp + sizeof(__u64) != PT_REGS_SP(ctx))
 		return 0;
-	t->sp = 0;
+	t->sp = t->at = 0;
+	if (guard_percent)
+		since_ns = bpf_ktime_get_ns();
 	if (t->epoch != otel_filter.epoch)
 		return 0;
 	if (t->result) {
@@ -333,7 +296,81 @@ int OTEL_UPROBE(leave)
 		else if (bpf_probe_read_user(&address, sizeof(address), (void *)t->result))
 			return 0;
 	}
-	return returned(ctx, t, address);
+	returned(ctx, t, address);
+	if (guard_percent)
+		guard__worked(&t->guarded, since_ns);
+	return 0;
+}
+
+/* Below everything that names a cgroup. */
+OTEL_TARGETS("malloc", "je_,_rjem_,mi_,tc_");
+
+/* --- hooks -------------------------------------------------------------------------- */
+
+/*
+ * What frees comes first here, and so is attached first to a program that runs: whatever is
+ * remembered from then on is also seen when it is freed.
+ */
+SEC("uprobe")
+OTEL_FUNCTIONS("free,cfree,free_sized,free_aligned_sized,dallocx,sdallocx,"
+	       "_Zd[la]Pv,_Zd[la]Pv[Rm]*,_Zd[la]PvSt*")
+int OTEL_UPROBE(release, __u64 address)
+{
+	struct guard *g = guard__get();
+	struct allocation freed;
+
+	if (!g || g->stopped)
+		return 0;
+	if (address && otel_filter__pass() && forget(address, &freed))
+		count_freed(&freed, 1);
+	return 0;
+}
+
+/* A product that overflows fails: its size is nobody's, but not nothing. */
+static __always_inline __u64 product(__u64 n, __u64 size)
+{
+	return n * size ? n * size : n && size;
+}
+
+/* A session's program has both ends of a call; 1 at the entry: the return need not trap. */
+#define CALL(name, functions, size, old, result, ...)  \
+	OTEL_HOOK("allocations", 0)                    \
+	SEC("?uprobe.session")                         \
+	OTEL_FUNCTIONS(functions)                      \
+	int OTEL_UPROBE(call_##name, ##__VA_ARGS__)    \
+	{                                              \
+		if (otel_uprobe__is_return(ctx))       \
+			return finish(ctx);            \
+		return !enter(ctx, size, old, result); \
+	}                                              \
+                                                       \
+	OTEL_HOOK("allocations", 1)                    \
+	SEC("uprobe")                                  \
+	OTEL_FUNCTIONS(functions)                      \
+	int OTEL_UPROBE(enter_##name, ##__VA_ARGS__)   \
+	{                                              \
+		enter(ctx, size, old, result);         \
+		return 0;                              \
+	}
+
+/* clang-format off */
+CALL(realloc, "realloc,rallocx", size, old, 0, __u64 old, __u64 size)
+CALL(reallocarray, "reallocarray", product(n, size), old, 0, __u64 old, __u64 n, __u64 size)
+/* C++'s operators but for the one that is given a place: _ZnwmPv, and _ZdlPvS_ to delete it. */
+CALL(malloc, "malloc,valloc,pvalloc,mallocx,_Zn[wa]m,_Zn[wa]m[RS]*", size, 0, 0, __u64 size)
+CALL(calloc, "calloc", product(n, size), 0, 0, __u64 n, __u64 size)
+CALL(memalign, "memalign,aligned_alloc", size, 0, 0, __u64 alignment, __u64 size)
+CALL(posix_memalign, "posix_memalign", size, 0, result, __u64 result, __u64 alignment, __u64 size)
+/* clang-format on */
+
+OTEL_HOOK("allocations", 1)
+SEC("uretprobe")
+OTEL_FUNCTIONS(
+	"malloc,[cv]alloc,pvalloc,realloc,reallocarray,memalign,aligned_alloc,posix_memalign,"
+	"[mr]allocx,_Zn[wa]m,_Zn[wa]m[RS]*")
+int OTEL_UPROBE(leave)
+{
+	return finish(ctx);
 }
 
 /* --- the end of a process ---------------------------------------------------------- */

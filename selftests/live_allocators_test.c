@@ -25,6 +25,7 @@
 #include "tools/heap.h"
 
 #define MALLOC_OBJECT OBJECT_DIR "/progs/malloc.bpf.o"
+#define UNGUARDED "--set", "malloc.guard_percent=0" /* loops of nothing but allocations */
 #define HEAP BUILD_DIR "/selftests/tools/heap/"
 #define LIBRARY HEAP "lib/"
 #define ANSWER_MS 60000
@@ -181,7 +182,7 @@ static void load_binary(const char *file)
 	char set[PATH_MAX];
 
 	snprintf(set, sizeof(set), "malloc.binary=%s", file);
-	live__must("load", "-q", MALLOC_OBJECT, "--set", set, "--set", EVERY_CALL);
+	live__must("load", "-q", MALLOC_OBJECT, UNGUARDED, "--set", set, "--set", EVERY_CALL);
 }
 
 static void load_process(const struct subject *s, const char *sample_bytes)
@@ -189,7 +190,7 @@ static void load_process(const struct subject *s, const char *sample_bytes)
 	char set[64];
 
 	snprintf(set, sizeof(set), "malloc.pid=%d", s->pid);
-	live__must("load", "-q", MALLOC_OBJECT, "--set", set, "--set", sample_bytes);
+	live__must("load", "-q", MALLOC_OBJECT, UNGUARDED, "--set", set, "--set", sample_bytes);
 }
 
 /* The beginning of a value of the map "heap", as in progs/malloc_held.h. */

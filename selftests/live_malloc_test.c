@@ -15,6 +15,7 @@
 #include "samples.h"
 
 #define MALLOC_OBJECT OBJECT_DIR "/progs/malloc.bpf.o"
+#define UNGUARDED "--set", "malloc.guard_percent=0" /* loops of nothing but allocations */
 #define ALLOCATE BUILD_DIR "/selftests/tools/allocate"
 #define ANSWER_MS 60000
 
@@ -82,7 +83,8 @@ static void tool__end(struct tool *tool)
 
 static void load(const struct tool *tool, const char *sample_bytes)
 {
-	live__must("load", "-q", MALLOC_OBJECT, "--set", tool->set_pid, "--set", sample_bytes);
+	live__must("load", "-q", MALLOC_OBJECT, UNGUARDED, "--set", tool->set_pid, "--set",
+		   sample_bytes);
 }
 #define EVERY_CALL "malloc.sample_bytes=1"
 
@@ -186,8 +188,8 @@ TEST_TIMEOUT(exact_totals_of_a_file, 60)
 	struct heap before, heap;
 	struct tool tool;
 
-	live__must("load", "-q", MALLOC_OBJECT, "--set", "malloc.binary=" ALLOCATE, "--set",
-		   EVERY_CALL);
+	live__must("load", "-q", MALLOC_OBJECT, UNGUARDED, "--set", "malloc.binary=" ALLOCATE,
+		   "--set", EVERY_CALL);
 	/* A process that was not there at the load: it has allocated before its main(), too. */
 	TOOL(&tool, live, "mix");
 	before = heap_now(live);

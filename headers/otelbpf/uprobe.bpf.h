@@ -8,8 +8,9 @@
  *	int OTEL_UPROBE(enter, __u64 size) { ... }
  *
  * The loader looks the functions up by name in the files of the process or in the binary that
- * the options "pid" and "binary" name, as far as these files define one of OTEL_TARGETS().
- * SEC("uretprobe") is for their return.
+ * the options "pid", "cgroup" and "binary" name, as far as these files define one of
+ *OTEL_TARGETS(). SEC("uretprobe") is for their return, SEC("?uprobe.session") for both: see
+ *OTEL_HOOK() for an alternative, as only 6.13 has that.
  */
 #ifndef OTELBPF_UPROBE_BPF_H
 #define OTELBPF_UPROBE_BPF_H
@@ -29,7 +30,8 @@
 #define OTEL_FUNCTIONS(names) OTEL_TAG("functions|" names)
 
 /**
- * OTEL_TARGETS - declare the options "pid", "binary" and "prefixes" and the map that keeps them
+ * OTEL_TARGETS - declare the options "pid", "binary", "cgroup" and "prefixes" and the map that
+ * keeps them
  * @names: functions, comma separated: files that define none of them are left alone
  * @known: what is known to stand before such names, comma separated, or ""
  */
@@ -45,6 +47,9 @@
 	const volatile char binary[256] OTEL_OPTION(                                              \
 		"0..255", "", "File whose functions are traced, in every process; or a pattern")  \
 		OTEL_TAG("target_binary") = "";                                                   \
+	const volatile char cgroup[256] OTEL_OPTION(                                              \
+		"0..255", "", "Cgroup whose processes are traced, in the files that they map")    \
+		OTEL_TAG("target_cgroup") = "";                                                   \
 	const volatile char prefixes[64] OTEL_OPTION(                                             \
 		"0..63", "", "Functions are known by their names with one of these before, too")  \
 		OTEL_TAG("target_prefixes") = known
@@ -63,6 +68,17 @@ static __always_inline void otel_uprobe_end(void)
 {
 	if (bpf_preempt_disable)
 		bpf_preempt_enable();
+}
+
+/**
+ * otel_uprobe__is_return - in a session's program: whether it runs at the function's return
+ *
+ * There it is on the return address, at the entry on the probed instruction. (The kernel's
+ * bpf_session_is_return() says so, too, but its prototype is not the same in all releases.)
+ */
+static __always_inline _Bool otel_uprobe__is_return(struct pt_regs *ctx)
+{
+	return bpf_get_func_ip(ctx) != PT_REGS_IP(ctx);
 }
 
 /** OTEL_UPROBE() - BPF_KPROBE() for a program that is not preempted where the kernel allows it */

@@ -15,9 +15,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define KEPT 100000
+#define BURN_MS 600 /* of the process, from its beginning */
 
 static void *volatile kept[KEPT];
 static int n_kept;
@@ -107,6 +109,18 @@ static void many(void)
 		do_free(do_malloc(32 + i % 2048));
 }
 
+/* For so long that a share of the CPU time can be told. */
+static void burn(void)
+{
+	struct timespec now;
+
+	do {
+		for (int i = 0; i < 100; i++)
+			do_free(do_malloc(100));
+		clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+	} while (now.tv_sec * 1000 + now.tv_nsec / 1000000 < BURN_MS);
+}
+
 int main(int argc, char **argv)
 {
 	char byte = 'r';
@@ -126,6 +140,8 @@ int main(int argc, char **argv)
 			forks();
 		else if (!strcmp(what, "many"))
 			many();
+		else if (!strcmp(what, "burn"))
+			burn();
 		if (write(1, &byte, 1) != 1)
 			return 1;
 	}

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#include "uprobe_link.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <linux/bpf.h>
+#include <linux/perf_event.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "path.h"
+
+#define UPROBE_PMU "/sys/bus/event_source/devices/uprobe"
+
+/* include/uapi/linux/bpf.h of 6.6 and 6.13: older headers and libbpf do not know these. */
+#define TRACE_UPROBE_MULTI 48
+#define TRACE_UPROBE_SESSION 57
+#define UPROBE_MULTI_RETURN 1U
+
+/* Of union bpf_attr, what BPF_LINK_CREATE takes for them. */
+struct create {
+	__u32 prog, target, type, no_flags;
+	__u64 path, offsets, counters, cookies;
+	__u32 n, flags, pid, pad;
+};
+
+enum kind { SINGLE, MANY, SESSION };
+
+static enum kind kind_of(const char *section)
+{
+	if (!strncmp(section, "uprobe.session/", strlen("uprobe.session/")))
+		return SESSION;
+	return MANY;
+}
+
+static int create(int prog, enum kind kind, const char *path, const __u64 *offsets, int n,
+		  __u32 flags, __u32 pid)
+{
+	struct create attr = {.prog = prog, .n = n, .flags = flags, .pid = pid};
+	int fd;
+
+	attr.type = kind == SESSION ? TRACE_UPROBE_SESSION : TRACE_UPROBE_MULTI;
+	attr.path = (unsigned long)path;
+	attr.offsets = (unsigned long)offsets;
+	fd = syscall(__NR_bpf, BPF_LINK_CREATE, &attr, sizeof(attr));
+	return fd < 0 ? -errno : fd;
+}
+
+/*
+ * A directory is refused as what it is (EBADF) once everything else was understood. Kernels before
+ * 6.10 that lack a correction take a process for a thread ("bpf: Fix multi-uprobe PID filtering
+ * logic"); those that have it look at the number first, and no process has -1.
+ */
+static int try_kind(enum kind kind)
+{
+	LIBBPF_OPTS(bpf_prog_load_opts, opts);
+	const struct bpf_insn nothing[] = {
+		{.code = BPF_ALU64 | BPF_MOV | BPF_K},
+		{.code = BPF_JMP | BPF_EXIT},
+	};
+	_cleanup_fd_ int prog = -1;
+	__u64 offset = 0;
+
+	opts.expected_attach_type = kind == SESSION ? TRACE_UPROBE_SESSION : TRACE_UPROBE_MULTI;
+	prog = bpf_prog_load(BPF_PROG_TYPE_KPROBE, "nothing", "GPL", nothing, 2, &opts);
+	if (prog < 0)
+		return -errno;
+	if (create(prog, kind, "/", &offset, 1, 0, 0) != -EBADF ||
+	    create(prog, kind, "/", &offset, 1, 0, -1) != -EINVAL)
+		return -EOPNOTSUPP;
+	return 0;
+}
+
+static int has(enum kind kind)
+{
+	static int known[SESSION + 1] = {1, 1, 1};
+
+	if (known[kind] > 0)
+		known[kind] = try_kind(kind);
+	return known[kind];
+}
+
+int uprobe_link__has_sessions(void)
+{
+	return has(SESSION);
+}
+
+void uprobe_link__prepare(struct bpf_program *prog, const char *section)
+{
+	enum kind kind = kind_of(section);
+
+	if (strncmp(section, "uprobe", 6) && strncmp(section, "uretprobe/", 10))
+		return;
+	/* libbpf takes what it does not know for nothing at all. */
+	bpf_program__set_type(prog, BPF_PROG_TYPE_KPROBE);
+	if (kind == SESSION)
+		bpf_program__set_expected_attach_type(prog, TRACE_UPROBE_SESSION);
+	else if (!has(MANY))
+		bpf_program__set_expected_attach_type(prog, TRACE_UPROBE_MULTI);
+}
+
+int uprobe_link__type(void)
+{
+	char line[32];
+	int err = path__read_line(UPROBE_PMU "/type", line, sizeof(line));
+
+	return err ? err : atoi(line);
+}
+
+static bool on_return(const char *section)
+{
+	return !strncmp(section, "uret", 4);
+}
+
+int uprobe_link__create_many(int prog, const char *section, const char *path, const __u64 *offsets,
+			     int n, __u32 pid)
+{
+	enum kind kind = kind_of(section);
+	int fd;
+
+	if (has(kind))
+		return -EOPNOTSUPP;
+	fd = create(prog, kind, path, offsets, n, on_return(section) ? UPROBE_MULTI_RETURN : 0,
+		    pid);
+	/* Loaded by an otelbpf that did not know of these links. */
+	return fd == -EINVAL && kind == MANY ? -EOPNOTSUPP : fd;
+}
+
+/* Of a process: its threads trap, nobody else does. */
+static int open_event(const char *section, const char *path, __u64 offset, __u32 pid)
+{
+	struct perf_event_attr attr = {.size = sizeof(attr)};
+	int fd, type = uprobe_link__type();
+
+	if (type < 0)
+		return type;
+	attr.type = type;
+	/* Bit 0 of config since the PMU is there (4.17); format/retprobe says so. */
+	attr.config = on_return(section);
+	attr.uprobe_path = (unsigned long)path;
+	attr.probe_offset = offset;
+	fd = syscall(__NR_perf_event_open, &attr, pid ? (int)pid : -1, pid ? -1 : 0, -1,
+		     PERF_FLAG_FD_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+int uprobe_link__create(int prog, const char *section, const char *path, __u64 offset, __u32 pid)
+{
+	_cleanup_fd_ int event = open_event(section, path, offset, pid);
+	int link;
+
+	if (event < 0)
+		return event;
+	link = bpf_link_create(prog, event, BPF_PERF_EVENT, NULL);
+	if (link < 0)
+		return -errno;
+	if (ioctl(event, PERF_EVENT_IOC_ENABLE, 0)) {
+		int err = -errno;
+
+		close(link);
+		return err;
+	}
+	return link;
+}

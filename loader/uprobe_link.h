@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* How a program is tied to functions of user space: what the kernel has for it. */
+#ifndef OTELBPF_LOADER_UPROBE_LINK_H
+#define OTELBPF_LOADER_UPROBE_LINK_H
+
+#include <linux/types.h>
+#include <stdbool.h>
+
+struct bpf_program;
+
+/**
+ * uprobe_link__prepare - before its object is loaded: declare what the program will be attached as
+ * @prog:    program
+ * @section: "uprobe/...", "uretprobe/...", or "uprobe.session/..."; others are left alone
+ */
+void uprobe_link__prepare(struct bpf_program *prog, const char *section);
+
+/** uprobe_link__has_sessions - whether there are programs for entry and return (6.13): 0 or -errno
+ */
+int uprobe_link__has_sessions(void);
+
+/** uprobe_link__type - number of the kernel's uprobe events, or -errno */
+int uprobe_link__type(void);
+
+/**
+ * uprobe_link__create_many - one link for many places of a file (6.6)
+ * @prog:    descriptor of a loaded program
+ * @section: as above
+ * @path:    file
+ * @offsets: in it
+ * @n:       how many
+ * @pid:     the only process that traps; 0: all
+ *
+ * Return: a descriptor; -EOPNOTSUPP if the kernel or the program is not for that, or -errno.
+ */
+int uprobe_link__create_many(int prog, const char *section, const char *path, const __u64 *offsets,
+			     int n, __u32 pid);
+
+/** uprobe_link__create - the same for one place, on every kernel; not for sessions */
+int uprobe_link__create(int prog, const char *section, const char *path, __u64 offset, __u32 pid);
+
+#endif
