@@ -18,7 +18,6 @@
 #define OTEL_NO_CGROUP_NAMES
 #include <otelbpf/otel.bpf.h>
 #include <otelbpf/profile.bpf.h>
-#include <otelbpf/known.bpf.h>
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -109,21 +108,6 @@ static __always_inline __u64 periods(struct bpf_perf_event_data *ctx, struct tas
 	return n;
 }
 
-/*
- * Whether the timer interrupted user space, where there is no kernel stack to walk. A register of
- * the context can only be read as a whole. Not known: no, which costs a walk of nothing.
- */
-static __always_inline _Bool in_user(struct bpf_perf_event_data *ctx)
-{
-#if defined(__TARGET_ARCH_x86)
-	return (((const volatile __u64 *)ctx)[17] & 3) == 3; /* cs in ptrace's order of registers */
-#elif defined(__TARGET_ARCH_arm64)
-	return !(((const volatile __u64 *)ctx)[33] & 0xf); /* pstate's mode: EL0 */
-#else
-	return 0;
-#endif
-}
-
 SEC("perf_event")
 int sample(struct bpf_perf_event_data *ctx)
 {
@@ -148,8 +132,7 @@ int sample(struct bpf_perf_event_data *ctx)
 	bpf_get_current_comm(key.comm, sizeof(key.comm));
 	if (trace_context)
 		otel_trace__current(&key.trace);
-	if (!in_user(ctx))
-		key.kernel_stack = otel_stack__kernel(ctx, s, key.window);
+	key.kernel_stack = otel_stack__kernel(ctx, s, key.window);
 	if (!(task->flags & 0x00200000)) /* PF_KTHREAD */
 		key.user_stack = otel_stack__user(ctx, s, key.window);
 	value = otel_sample__get(&samples, &key, &none, &added);

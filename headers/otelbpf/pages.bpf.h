@@ -65,28 +65,6 @@ static __always_inline __u64 otel_mix(__u64 hash, __u64 value)
 }
 
 /**
- * otel_addresses__mix - hash of the addresses of a stack
- * @at:   the first; behind the last there are zeros up to a multiple of 4
- * @n:    how many; those behind OTEL_STACK_USUAL are left out
- * @seed: to begin with
- *
- * Four at a time, none of which waits for the others.
- */
-static __always_inline __u64 otel_addresses__mix(const __u64 *at, __u32 n, __u64 seed)
-{
-	__u64 a = seed, b = n, c = 0, d = 0;
-
-#pragma clang loop unroll(disable)
-	for (__u32 i = 0; i < OTEL_STACK_USUAL && i < n; i += 4) {
-		a = otel_mix(a, at[i]);
-		b = otel_mix(b, at[i + 1]);
-		c = otel_mix(c, at[i + 2]);
-		d = otel_mix(d, at[i + 3]);
-	}
-	return otel_mix(otel_mix(otel_mix(a, b), c), d);
-}
-
-/**
  * otel_space__current - the current process and the state of its mappings in one number
  *
  * Return: 0 where the kernel does not tell that state, or there are no mappings.

@@ -112,7 +112,6 @@ struct otel_scratch {
 	__u64 last_page, last_frame;
 	__u32 walk;
 	__u32 unknown; /* a page that has to be looked up */
-	__u32 unsure;  /* a frame that may be another one the next time */
 	struct otel_stack stack;
 	struct otel_stack_key key;
 	struct otel_build_id last_id; /* frames of one file come in a row */
@@ -302,7 +301,6 @@ static __noinline int otel_files__remember(void *ctx, struct otel_scratch *s)
 static __always_inline long otel_stack__end(struct otel_scratch *s, __u32 i)
 {
 	s->stack.n = i;
-	s->unsure = 1;
 	otel_stack_lose(unwind_failed);
 	return 1;
 }
@@ -333,8 +331,6 @@ static long otel_stack__take(__u32 i, struct otel_scratch **at)
 	if (!s->last_frame)
 		return otel_stack__end(s, i);
 	frame = s->last_frame + (address & OTEL_PAGE_MASK);
-	if (frame & OTEL_FRAME_ADDRESS)
-		s->unsure = 1;
 	s->stack.frames[i] = frame;
 	s->key.hash = otel_mix(s->key.hash, frame);
 	return 0;
@@ -439,47 +435,32 @@ static __always_inline long otel_stack__addresses(void *ctx, __u64 *addresses, _
 }
 
 /**
- * otel_stack__unwind - take the addresses of the current task's user stack into the work space
+ * otel_stack__walk_user - take the current task's user stack into the work space
  * @ctx: the program's context
- * @s:   work space; @s->space and @s->addresses are filled
+ * @s:   work space; @s->stack and @s->key.hash are filled
  *
- * With otel_stack__resolve(), the only place that walks user stacks: by frame pointers, as the
- * kernel does.
+ * The only place that walks user stacks: by frame pointers, as the kernel does.
  *
- * Return: how many there are; 0 also where they would be of no use, as nothing is known of pages.
+ * Return: whether there is one.
  */
-static __always_inline __u32 otel_stack__unwind(void *ctx, struct otel_scratch *s)
+static __always_inline _Bool otel_stack__walk_user(void *ctx, struct otel_scratch *s)
 {
 	long bytes = 0;
-
-	s->space = otel_space__current();
-	if (s->space)
-		bytes = otel_stack__addresses(ctx, s->addresses, BPF_F_USER_STACK);
-	return bytes > 0 ? bytes / sizeof(s->addresses[0]) : 0;
-}
-
-/**
- * otel_stack__resolve - files and offsets of these addresses
- * @ctx: the program's context
- * @s:   work space; @s->stack and @s->key.hash are filled. @s->unknown and @s->unsure are 0 if
- *       the same addresses in the same space will give the same again.
- * @n:   of otel_stack__unwind()
- *
- * Return: whether there is a stack.
- */
-static __always_inline _Bool otel_stack__resolve(void *ctx, struct otel_scratch *s, __u32 n)
-{
-	long bytes;
+	__u32 n;
 
 	s->stack.kind = OTEL_STACK_USER;
 	s->key.hash = OTEL_STACK_USER;
+	s->space = otel_space__current();
 	s->unknown = 1;
-	s->unsure = n >= OTEL_STACK_DEPTH;
-	if (n) {
-		s->stack.n = n;
-		s->last_page = ~0ULL;
-		s->unknown = 0;
-		bpf_loop(n, otel_stack__take, &s, 0);
+	if (s->space) {
+		bytes = otel_stack__addresses(ctx, s->addresses, BPF_F_USER_STACK);
+		n = bytes / sizeof(s->addresses[0]);
+		if (bytes > 0) {
+			s->stack.n = n;
+			s->last_page = ~0ULL;
+			s->unknown = 0;
+			bpf_loop(n, otel_stack__take, &s, 0);
+		}
 	}
 	if (s->unknown) {
 		s->walk++;
@@ -503,18 +484,6 @@ static __always_inline _Bool otel_stack__resolve(void *ctx, struct otel_scratch 
 	return 1;
 }
 
-/**
- * otel_stack__walk_user - take the current task's user stack into the work space
- * @ctx: the program's context
- * @s:   work space; @s->stack and @s->key.hash are filled
- *
- * Return: whether there is one.
- */
-static __always_inline _Bool otel_stack__walk_user(void *ctx, struct otel_scratch *s)
-{
-	return otel_stack__resolve(ctx, s, otel_stack__unwind(ctx, s));
-}
-
 /** otel_stack__walk_kernel - the same for the kernel's stack; none is no loss: user mode */
 static __always_inline _Bool otel_stack__walk_kernel(void *ctx, struct otel_scratch *s)
 {
@@ -527,13 +496,29 @@ static __always_inline _Bool otel_stack__walk_kernel(void *ctx, struct otel_scra
 	s->stack.n = n;
 	s->stack.kind = OTEL_STACK_KERNEL;
 	s->key.hash = OTEL_STACK_KERNEL;
-	if (n < OTEL_STACK_USUAL)
-		s->key.hash = otel_addresses__mix(s->stack.frames, n, OTEL_STACK_KERNEL);
-	else
-		bpf_loop(n, otel_stack__mix_kernel, &s, 0);
+	bpf_loop(n, otel_stack__mix_kernel, &s, 0);
 	if (n >= OTEL_STACK_DEPTH)
 		otel_stack_lose(stack_truncated);
 	return 1;
+}
+
+/**
+ * otel_stack__user - record the user stack of the current task
+ * @ctx:    the program's context
+ * @s:      work space
+ * @window: of the sample
+ *
+ * Return: the stack's hash, 0 when there is none.
+ */
+static __always_inline __u64 otel_stack__user(void *ctx, struct otel_scratch *s, __u32 window)
+{
+	return otel_stack__walk_user(ctx, s) ? otel_stack__keep(s, window) : 0;
+}
+
+/** otel_stack__kernel - the same for the kernel's stack; see otel_stack__user() */
+static __always_inline __u64 otel_stack__kernel(void *ctx, struct otel_scratch *s, __u32 window)
+{
+	return otel_stack__walk_kernel(ctx, s) ? otel_stack__keep(s, window) : 0;
 }
 
 /**
