@@ -279,7 +279,8 @@ TEST(unix_sockets)
 		EXPECT_EQ(metrics->is_abstract,
 			  table[i].socket && strcasestr(table[i].value, "-abstract:"));
 		snprintf(label, sizeof(label), "%s%s",
-			 metrics->is_abstract ? "unix-abstract:" : "unix://", table[i].socket ?: "");
+			 metrics->is_abstract ? "unix-abstract:" : "unix://",
+			 table[i].socket ?: "");
 		EXPECT_STREQ(metrics->label,
 			     table[i].socket ? label : "http://localhost:4318/v1/metrics");
 	}
