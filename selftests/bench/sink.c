@@ -3,14 +3,16 @@
  * A receiver of OTLP/HTTP that throws away what it gets, so that the exporter's
  * own cost is all there is to measure.
  *
- *   sink     prints the port it listens on at 127.0.0.1, then serves one connection
- *            at a time until it is killed
+ *   sink     prints the port it listens on at 127.0.0.1, then serves each connection in a
+ *            process of its own until it is killed: an exporter has one for each signal
  */
 #include <netinet/in.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -83,8 +85,13 @@ int main(void)
 {
 	int listening = listen_anywhere(), fd;
 
+	signal(SIGCHLD, SIG_IGN);
 	while ((fd = accept(listening, NULL, NULL)) >= 0) {
-		serve(fd);
+		if (!fork()) {
+			prctl(PR_SET_PDEATHSIG, SIGTERM);
+			serve(fd);
+			return 0;
+		}
 		close(fd);
 	}
 	return 1;
