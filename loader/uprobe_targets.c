@@ -106,10 +106,13 @@ int uprobe_targets__of_cgroup(struct uprobe_targets *targets, const char *cgroup
 
 	if (!err && cgroup__id(cgroup, &id, &failure))
 		err = -ENOENT;
-	if (!err)
-		err = cgroup__path(id, path);
-	if (!err)
-		err = path__format(dir, "%s%s", root, path);
+	/* By its id it takes a capability that a path does without. */
+	if (!err && cgroup[0] == '/' && !strncmp(cgroup, root, strlen(root)))
+		err = path__format(dir, "%s", cgroup);
+	else if (!err && cgroup[strspn(cgroup, "0123456789")])
+		err = path__format(dir, "%s/%s", root, cgroup);
+	else if (!err)
+		err = cgroup__path(id, path) ?: path__format(dir, "%s%s", root, path);
 	return err ? err : of_members(targets, dir, error);
 }
 
