@@ -108,6 +108,23 @@ static __always_inline __u64 periods(struct bpf_perf_event_data *ctx, struct tas
 	return n;
 }
 
+/*
+ * Whether the timer interrupted user space, where there is no kernel stack to walk. The verifier
+ * wants a register of the context read as a whole.
+ */
+static __always_inline _Bool in_user(struct bpf_perf_event_data *ctx)
+{
+	const volatile __u64 *regs = (void *)ctx; /* in ptrace's order */
+
+#if defined(__TARGET_ARCH_x86)
+	return (regs[17] & 3) == 3; /* cs: the privilege level */
+#elif defined(__TARGET_ARCH_arm64)
+	return !(regs[33] & 0xf); /* pstate: the exception level */
+#else
+	return !regs; /* not known: no, which costs a walk of nothing */
+#endif
+}
+
 SEC("perf_event")
 int sample(struct bpf_perf_event_data *ctx)
 {
@@ -132,7 +149,8 @@ int sample(struct bpf_perf_event_data *ctx)
 	bpf_get_current_comm(key.comm, sizeof(key.comm));
 	if (trace_context)
 		otel_trace__current(&key.trace);
-	key.kernel_stack = otel_stack__kernel(ctx, s, key.window);
+	if (!in_user(ctx))
+		key.kernel_stack = otel_stack__kernel(ctx, s, key.window);
 	if (!(task->flags & 0x00200000)) /* PF_KTHREAD */
 		key.user_stack = otel_stack__user(ctx, s, key.window);
 	value = otel_sample__get(&samples, &key, &none, &added);
