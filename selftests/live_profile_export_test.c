@@ -488,38 +488,6 @@ TEST_TIMEOUT(processes_say_who_they_are, 60)
 	waitpid(hot.pid, NULL, 0);
 }
 
-/* One process id, one window, two programs: two profiles with two ids. */
-TEST_TIMEOUT(execve_begins_another_profile, 60)
-{
-	_cleanup_live_ struct live *live = live__begin();
-	_cleanup_json_ struct json_object *requests = NULL;
-	char copy[128], command[PATH_MAX + 256];
-	struct received received = {};
-	__u64 hotter = 0;
-	struct hot hot;
-
-	hot__load(live);
-	snprintf(copy, sizeof(copy), "%s/hotter", live->tmp);
-	snprintf(command, sizeof(command), "cp %s %s", HOT, copy);
-	ASSERT_EQ(system(command), 0);
-	hot__start(&hot, live, "3000", copy);
-	hot__wait(&hot);
-	requests = live__export_file(live);
-	profiles__for_each(requests, received__add, &received);
-	EXPECT_EQ(received.duplicates, 0);
-	EXPECT_GE(received.hot, 2); /* see above */
-	EXPECT_LE(received.hot, 4);
-	for (size_t i = 0; i < received.n; i++) {
-		EXPECT_EQ(received.seen[i].pid, hot.pid);
-		hotter += strcmp(received.seen[i].name, "hotter") ? 0 : received.seen[i].total;
-	}
-	/* Half of the time each; a sample amid execve(2) may be a profile of its own. */
-	EXPECT_GE(hotter, received.total * 0.45);
-	EXPECT_LE(hotter, received.total * 0.55);
-	hot__expect(received.total, &hot, false);
-	free(received.seen);
-}
-
 /* --- to a Collector --------------------------------------------------------------------------- */
 
 static void expect_received(struct live *live, struct collector *collector, const struct hot *hot)
