@@ -90,19 +90,13 @@ static __u64 exporter_lost(struct collector *collector)
 static void flow__end(struct flow *flow)
 {
 	static struct output output;
-	size_t before, now;
 
 	_cleanup_json_ struct json_object *metrics = NULL;
 	size_t arrived, twice;
 	__u64 full;
 
-	/* One that is there, and not about to be. */
-	json_object_put(collector__newest(flow->collector, "resourceMetrics", &before));
-	do {
-		usleep(20000);
-		json_object_put(collector__newest(flow->collector, "resourceMetrics", &now));
-	} while (now <= before);
-	EXPECT_EQ(live__stop(flow->exporter), 0);
+	if (flow->exporter)
+		EXPECT_EQ(live__stop(flow->exporter), 0);
 	/* What is still there, in its own time. */
 	setenv(P "TIMEOUT", "60000", 1);
 	setenv(P "ENDPOINT", collector__http_url(flow->collector), 1);
@@ -159,7 +153,7 @@ TEST_TIMEOUT(exporter_is_killed_while_events_flow, 600)
 		kill(flow.exporter, SIGKILL);
 		EXPECT_EQ(live__wait(flow.exporter), -SIGKILL);
 	}
-	flow__start_exporter(&flow, collector__http_url(collector));
+	flow.exporter = 0;
 	flow__end(&flow);
 }
 
