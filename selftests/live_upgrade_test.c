@@ -260,7 +260,7 @@ static bool has_word(const char *path, const char *word)
 static void ended_by(int sig)
 {
 	_cleanup_live_ struct live *live = live__begin();
-	/* In virtual machines, which are slow, fewer: live_fault_test goes through the steps one by one. */
+	/* Fewer in virtual machines, which are slow: live_fault_test goes through the steps. */
 	int finished = 0, times = getenv("KTAP_TIMEOUT_FACTOR") ? 10 : 30;
 	long time = load_us();
 	char err[PATH_MAX];
