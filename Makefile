@@ -92,7 +92,7 @@ HEAPS := glibc static lib/libc.so.6 $(foreach l,libjemalloc.so.2 libtcmalloc_min
 	$(if $(wildcard $(SYSTEM_LIB)/libmimalloc.so),mimalloc) \
 	$(if $(shell command -v musl-gcc),musl musl_static lib/ld-musl.so)
 TEST_TOOLS := $(patsubst selftests/tools/%.c,$(TOOLS)/%,$(filter-out %/burn_dlopen.c %/burn_library.c %/heap.c,$(wildcard selftests/tools/*.c))) \
-	$(addprefix $(TOOLS)/,burn_cpp burn_dlopen libburn.so burn_id burn_link libfar.so) \
+	$(addprefix $(TOOLS)/,burn_cpp burn_dlopen libburn.so burn_id burn_link libfar.so allocate_dynamic) \
 	$(if $(shell command -v $(RUSTC)),$(addprefix $(TOOLS)/,burn_rust burn_rust_v0)) \
 	$(addprefix $(TOOLS)/heap/,$(HEAPS))
 
@@ -222,6 +222,11 @@ $(TOOLS)/far: selftests/tools/far.c
 $(TOOLS)/libfar.so: selftests/tools/far.c
 	@mkdir -p $(@D)
 	$(tool_cc) -DLIBRARY -shared -fPIC -Wl,--build-id -o $@
+
+# Valgrind knows no allocations of static programs.
+$(TOOLS)/allocate_dynamic: selftests/tools/allocate.c
+	@mkdir -p $(@D)
+	$(tool_cc) -o $@ -lpthread
 
 # Known allocations, by each allocator. Copies are other files than what the system has mapped.
 heap_cc = $(if $(findstring musl,$(@F)),musl-gcc,$(CC)) -std=gnu11 $(TOOL_CFLAGS) -MMD -MP -MF $@.d -MT $@ $(filter %.c,$^)

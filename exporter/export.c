@@ -287,12 +287,24 @@ static int write_view(const struct settings *settings, const struct pb *out)
 			 strerror(errno));
 }
 
+/* The kind that is asked for, the first without asking. Return: -1 when there is none. */
+static int find_kind(const struct exporter *exporter, int n)
+{
+	const char *type = exporter->settings->type;
+
+	for (int kind = 0; kind < n; kind++)
+		if (!type || !strcmp(profile_set__kind_name(exporter->set, kind), type))
+			return kind;
+	return -1;
+}
+
 int export__view(struct exporter *exporter)
 {
 	const struct settings *settings = exporter->settings;
 	struct pb out = {0};
-	int n, err, code;
+	int n, kind, err, code;
 
+	profiles__only_held(exporter->profiles, settings->older_ns);
 	resources__refresh(exporter->resources);
 	n = profiles__read(exporter->profiles, exporter->resources, exporter->set, false,
 			   export_time(exporter));
@@ -301,14 +313,24 @@ int export__view(struct exporter *exporter)
 				    settings->pin_dir, strerror(-n))
 			     : fail(EXIT_MAP, "no profile is pinned in %s: otelbpf load",
 				    settings->pin_dir);
-	if (profile_set__kinds(exporter->set) <= 0)
+	n = profile_set__kinds(exporter->set);
+	/* That nothing leaks is an answer. */
+	if (!n && settings->older_ns) {
+		inform("nothing is held for so long");
+		return EXIT_OK;
+	}
+	if (n <= 0)
 		return fail(EXIT_MAP, "nothing has been sampled yet in %s", settings->pin_dir);
+	kind = find_kind(exporter, n);
+	if (kind < 0)
+		return fail(EXIT_MAP, "there is no profile '%s' in %s", settings->type,
+			    settings->pin_dir);
 	if (!strcmp(settings->view, "html"))
 		err = profile_set__encode_html(exporter->set, "otelbpf", &out);
 	else if (!strcmp(settings->view, "folded"))
-		err = profile_set__encode_folded(exporter->set, 0, &out);
+		err = profile_set__encode_folded(exporter->set, kind, &out);
 	else
-		err = profile_set__encode_pprof(exporter->set, 0, &out);
+		err = profile_set__encode_pprof(exporter->set, kind, &out);
 	code = err ? fail(EXIT_INTERNAL, "cannot encode: %s", strerror(-err))
 		   : write_view(settings, &out);
 	pb__free(&out);

@@ -14,6 +14,7 @@
 #include "pins.h"
 #include "process_resource.h"
 #include "profile/entries.h"
+#include "profile/held.h"
 #include "profile/probe.h"
 #include "profile/samples.h"
 #include "profile/stacks.h"
@@ -30,12 +31,14 @@ struct profiles {
 	const char *pin_dir;
 	struct symbols *symbols;
 	struct process_resources *processes;
+	__u64 older_ns; /* only what is held for longer; 0: everything */
 	bool left_open; /* an older window came first */
 	struct done *done;
 	int n_done;
 	/* of one probe's window */
 	struct keys keys;
-	struct samples samples;
+	struct samples samples[PROFILE_VALUES_MAX]; /* of each value, with the same keys */
+	struct held held;
 	struct keys stack_keys[PROFILE_STACK_TABLES_MAX];
 	struct stacks stacks;
 	struct profile_files files;
@@ -80,7 +83,9 @@ static void forget_window(struct profiles *profiles)
 	keys__free(&profiles->keys);
 	for (int i = 0; i < PROFILE_STACK_TABLES_MAX; i++)
 		keys__free(&profiles->stack_keys[i]);
-	samples__clear(&profiles->samples);
+	for (int i = 0; i < PROFILE_VALUES_MAX; i++)
+		samples__clear(&profiles->samples[i]);
+	held__clear(&profiles->held);
 	stacks__clear(&profiles->stacks);
 	profile_files__clear(&profiles->files);
 }
@@ -107,13 +112,18 @@ struct reading {
 static int take_sample(void *ctx, const char *key, const char *value)
 {
 	struct reading *reading = ctx;
+	const struct profile_layout *layout = &reading->probe->layout;
 	const char *kept = keys__add(&reading->profiles->keys, key);
 	__u64 count;
+	int err = 0;
 
 	if (!kept)
 		return -ENOMEM;
-	memcpy(&count, value + reading->probe->layout.value, sizeof(count));
-	return samples__add(&reading->profiles->samples, kept, count);
+	for (int i = 0; i < layout->n_values && !err; i++) {
+		memcpy(&count, value + layout->values[i].offset, sizeof(count));
+		err = samples__add(&reading->profiles->samples[i], kept, count);
+	}
+	return err;
 }
 
 static int take_stack(void *ctx, const char *key, const char *value)
@@ -126,6 +136,33 @@ static int take_stack(void *ctx, const char *key, const char *value)
 		return -ENOMEM;
 	memcpy(&hash, key + offsetof(struct otel_stack_key, hash), sizeof(hash));
 	return stacks__add(&reading->profiles->stacks, hash, (const struct otel_stack *)value,
+			   reading->probe->stacks[reading->table].depth);
+}
+
+/*
+ * Where there is a state, a stack that it refers to outlives its window, one copy of it. The state
+ * has been read after the window was closed: an entry that was added since, and is not
+ * in what was read, has its stack in the open window, which is left alone. The one exception is a
+ * realloc() that fails and puts back what it had taken out before that: if nothing else has
+ * that stack, the entry has none then.
+ */
+static int take_any_stack(void *ctx, const char *key, const char *value)
+{
+	struct reading *reading = ctx;
+	struct profiles *profiles = reading->profiles;
+	struct otel_stack_key id;
+	bool held, found, closed;
+
+	memcpy(&id, key, sizeof(id));
+	held = held__refers(&profiles->held, id.hash);
+	found = stacks__find(&profiles->stacks, id.hash);
+	closed = (__s32)(id.window - reading->probe->closed) <= 0;
+	if (reading->owner && closed && (!held || found) &&
+	    !keys__add(&profiles->stack_keys[reading->table], key))
+		return -ENOMEM;
+	if (!held && id.window != reading->probe->closed)
+		return 0;
+	return stacks__add(&profiles->stacks, id.hash, (const struct otel_stack *)value,
 			   reading->probe->stacks[reading->table].depth);
 }
 
@@ -171,7 +208,8 @@ static int read_stacks(struct reading *reading)
 		.window_at = offsetof(struct otel_stack_key, window),
 		.from = reading->probe->closed,
 		.to = reading->probe->closed + 1,
-		.take = take_stack,
+		.every = reading->probe->held >= 0,
+		.take = reading->probe->held >= 0 ? take_any_stack : take_stack,
 		.ctx = reading,
 	};
 
@@ -201,9 +239,9 @@ static int read_left_open(struct reading *reading, __u64 *end_ns)
 	if (!reading->owner || probe->state.done == probe->state.current)
 		return 0;
 	err = read_samples(reading, probe->state.done, probe->state.current);
-	if (err || !profiles->samples.n)
+	if (err || !profiles->samples[0].n)
 		return err;
-	memcpy(&probe->closed, profiles->samples.all[0].key + probe->layout.window,
+	memcpy(&probe->closed, profiles->samples[0].all[0].key + probe->layout.window,
 	       sizeof(probe->closed));
 	*end_ns = probe->state.start_ns[probe->state.current & 1];
 	profiles->left_open = true;
@@ -236,6 +274,35 @@ static int note_window(struct profiles *profiles, const struct profile_probe *pr
 	done->state.done = probe->closed + 1;
 	for (int i = 0; i < probe->n_stacks && !err; i++)
 		err = note_done(profiles, probe->stacks[i].fd, &profiles->stack_keys[i]);
+	if (!err && probe->held >= 0)
+		err = note_done(profiles, probe->held, &profiles->held.ended);
+	return err;
+}
+
+static int read_held(struct profiles *profiles, struct profile_probe *probe)
+{
+	const __u64 seed[2] = {profiles->stacks.seed >> 1, profiles->stacks.seed};
+
+	return probe->held < 0 ? 0 : held__read(&profiles->held, probe, seed, profiles->older_ns);
+}
+
+static int build(struct profiles *profiles, const struct profile_probe *probe,
+		 struct building *building, __u64 now_ns)
+{
+	int err = 0;
+
+	building->layout = &probe->layout;
+	for (int i = 0; i < probe->layout.n_values && !err && !profiles->older_ns; i++) {
+		building->value = i;
+		err = samples__build(&profiles->samples[i], building);
+	}
+	building->layout = &probe->held_values;
+	building->state = true;
+	building->end_ns = now_ns;
+	for (int i = 0; i < probe->held_values.n_values && !err; i++) {
+		building->value = i;
+		err = samples__build(&profiles->held.samples[i], building);
+	}
 	return err;
 }
 
@@ -257,11 +324,13 @@ static int read_window(struct reading *reading, struct resources *resources,
 	probe->closed = probe->state.current;
 	if (!err)
 		err = read_left_open(reading, &building.end_ns);
-	if (!err && !profiles->samples.n) {
+	if (!err && !profiles->samples[0].n) {
 		err = reading->owner ? profile_probe__close_window(probe, now_ns) : 0;
 		if (!err)
 			err = read_samples(reading, probe->closed, probe->closed + 1);
 	}
+	if (!err)
+		err = read_held(profiles, probe);
 	if (!err)
 		err = read_stacks(reading);
 	if (!err)
@@ -269,7 +338,7 @@ static int read_window(struct reading *reading, struct resources *resources,
 	/* What the samples point to moves with the list, not away. */
 	if (!err && reading->owner)
 		err = note_window(profiles, probe);
-	return err ? err : samples__build(&profiles->samples, &building);
+	return err ? err : build(profiles, probe, &building, now_ns);
 }
 
 int profiles__read(struct profiles *profiles, struct resources *resources, struct profile_set *set,
@@ -302,6 +371,11 @@ int profiles__read(struct profiles *profiles, struct resources *resources, struc
 		symbols__trim(profiles->symbols);
 	process_resources__next_export(profiles->processes);
 	return n < 0 ? n : err == -ENOMEM ? err : count;
+}
+
+void profiles__only_held(struct profiles *profiles, __u64 older_ns)
+{
+	profiles->older_ns = older_ns;
 }
 
 struct process_resources *profiles__processes(struct profiles *profiles)

@@ -18,6 +18,12 @@ struct profiles *profiles__new(const char *pin_dir, struct symbols *symbols);
 void profiles__free(struct profiles *profiles);
 
 /**
+ * profiles__only_held - have profiles__read() take nothing but states (OTEL_STATE), and of them
+ * what is @older_ns old; 0: everything of everything
+ */
+void profiles__only_held(struct profiles *profiles, __u64 older_ns);
+
+/**
  * profiles__read - put what was sampled into a set
  * @profiles:  from profiles__new()
  * @resources: of cgroups

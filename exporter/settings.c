@@ -34,6 +34,11 @@ static void help(FILE *out)
 		"                       folded, pprof, html (profiles, on stdout or file:PATH)\n"
 		"                       (default: json for file and stdout; for otlp what\n"
 		"                       OTEL_EXPORTER_OTLP_PROTOCOL says)\n"
+		"  --profile TYPE       with folded or pprof: which profile, by its sample type:\n"
+		"                       cpu, off_cpu, alloc_space, inuse_space, ... (default: the\n"
+		"                       first there is)\n"
+		"  --older-than TIME    with folded, pprof or html: what is held now for at least\n"
+		"                       this long, and nothing else: leaks\n"
 		"  --symbols WHAT       none, names, or lines (source lines and inlined functions\n"
 		"                       of profiles from DWARF; default: names)\n"
 		"  --stats              have the kernel count runs and times of BPF programs "
@@ -100,6 +105,8 @@ enum {
 	OPT_DURATION,
 	OPT_OUTPUT,
 	OPT_FORMAT,
+	OPT_PROFILE,
+	OPT_OLDER,
 	OPT_SYMBOLS,
 	OPT_STATS,
 	OPT_LIMIT,
@@ -115,6 +122,8 @@ static const struct option options[] = {
 	{"duration", required_argument, NULL, OPT_DURATION},
 	{"output", required_argument, NULL, OPT_OUTPUT},
 	{"format", required_argument, NULL, OPT_FORMAT},
+	{"profile", required_argument, NULL, OPT_PROFILE},
+	{"older-than", required_argument, NULL, OPT_OLDER},
 	{"symbols", required_argument, NULL, OPT_SYMBOLS},
 	{"stats", no_argument, NULL, OPT_STATS},
 	{"max-request", required_argument, NULL, OPT_LIMIT},
@@ -173,6 +182,14 @@ static int parse_option(struct settings *settings, int option)
 		settings->want_lines = !strcmp(optarg, "lines");
 		if (!settings->no_symbols && !settings->want_lines && strcmp(optarg, "names"))
 			return fail(EXIT_USAGE, "--symbols '%s': none, names or lines is expected",
+				    optarg);
+		return -1;
+	case OPT_PROFILE:
+		settings->type = optarg;
+		return -1;
+	case OPT_OLDER:
+		if (!parse_time(optarg, &settings->older_ns))
+			return fail(EXIT_USAGE, "--older-than '%s': a time such as 60s is expected",
 				    optarg);
 		return -1;
 	case OPT_STATS:
@@ -296,6 +313,10 @@ int settings__read(struct settings *settings, int argc, char **argv)
 				       strncmp(settings->specs[0], "file:", 5))))
 		return fail(EXIT_USAGE, "--format %s goes to stdout or one file:PATH",
 			    settings->view);
+	if (settings->older_ns && !settings->view)
+		return fail(EXIT_USAGE, "--older-than wants --format folded, pprof or html");
+	if (settings->type && (!settings->view || !strcmp(settings->view, "html")))
+		return fail(EXIT_USAGE, "--profile wants --format folded or pprof");
 	if (settings->stats && (settings->once || settings->table || settings->view))
 		return fail(EXIT_USAGE, "--stats counts while an exporter runs: leave out %s",
 			    settings->once ? "--once" : "--format");

@@ -14,6 +14,8 @@
  * struct settings - all of it
  * @state: file, or NULL
  * @view:  folded, pprof or html: profiles for a person, or NULL
+ * @type:  the sample type of the profile that is shown, or NULL
+ * @older_ns: of states, what is at least so old, and no other profile; 0: everything
  * @limit: most bytes in one request; 0: as the outputs have it
  */
 struct settings {
@@ -23,7 +25,8 @@ struct settings {
 	int n_specs;
 	const char *format;
 	bool once, verbose, table;
-	const char *view;
+	const char *view, *type;
+	__u64 older_ns;
 	bool no_symbols, want_lines, stats, json;
 	bool given_symbols;
 	struct metrics_preference preference;

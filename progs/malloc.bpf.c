@@ -7,7 +7,7 @@
  *   call_*     both of them in one, where the kernel lets the entry say whether the return is
  *              wanted (uprobe.session, 6.13): it is not, mostly, and then does not trap
  *   release    a pointer that is remembered → count it as freed
- *   exec, exit what the process held is gone
+ *   exec, exit what the process held is gone; where it was allocated is told once more
  *
  * Uprobes, in the context of the thread. The kernel lets these programs be preempted: counters are
  * added to atomically, and the work space for stacks has a flag, as preemption cannot be ruled
@@ -49,6 +49,7 @@ OTEL_LOSSES(
 
 struct sample_value {
 	__u64 bytes OTEL_SAMPLES("alloc_space", "bytes", "", "");
+	__u64 objects OTEL_SAMPLES("alloc_objects", "count", "", "");
 };
 
 /* Written when a sampled call returns; read and deleted by the exporter, a window at a time. */
@@ -194,8 +195,11 @@ static __noinline int enter(struct pt_regs *ctx, __u64 size, __u64 old, __u64 re
 /*
  * The allocator has returned: the stack begins with its caller. The first frame is where that goes
  * on, which may be another line or function already; one byte less is in the call.
+ *
+ * Return: the stack's hash, 0 when there is none.
  */
-static __noinline int profile(struct pt_regs *ctx, struct otel_process_id *process, __u64 bytes)
+static __noinline __u64 profile(struct pt_regs *ctx, struct otel_process_id *process, __u64 bytes,
+				__u64 objects)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	static const struct sample_value none;
@@ -227,9 +231,11 @@ static __noinline int profile(struct pt_regs *ctx, struct otel_process_id *proce
 	if (added)
 		otel_process__remember(process, s, task);
 	__sync_lock_test_and_set(used, 0);
-	if (value)
+	if (value) {
 		__sync_fetch_and_add(&value->bytes, bytes);
-	return 0;
+		__sync_fetch_and_add(&value->objects, objects);
+	}
+	return key.user_stack;
 }
 
 static __always_inline int returned(struct pt_regs *ctx, struct thread *t, __u64 address)
@@ -272,8 +278,11 @@ static __always_inline int returned(struct pt_regs *ctx, struct thread *t, __u64
 	otel_add(value->allocated, a.bytes);
 	record_size(&value->size, size, a.objects, a.bytes);
 	otel_process__identify(&pointer.process, task);
+	/* First the stack, then who refers to it: see profiles.c on which stacks may go. */
+	a.user_stack = profile(ctx, &pointer.process, a.bytes, a.objects);
+	a.since_ns = bpf_ktime_get_boot_ns();
 	remember(&pointer, &a, value);
-	return profile(ctx, &pointer.process, a.bytes);
+	return 0;
 }
 
 static __noinline int finish(struct pt_regs *ctx)

@@ -35,25 +35,33 @@ struct {
 } heap SEC(".maps") OTEL_METRICS;
 
 struct pointer {
-	struct otel_process_id process;
+	struct otel_process_id process OTEL_RESOURCE(process);
 	__u64 address;
 };
 _Static_assert(sizeof(struct pointer) == 24, "pointer has a hole");
 
-/* What a sampled allocation stands for, and who it is counted for. */
+/* What a sampled allocation stands for, who it is counted for, and where and when it was made. */
 struct allocation {
-	__u64 bytes, objects;
+	__u64 bytes OTEL_SAMPLES("inuse_space", "bytes", "", "");
+	__u64 objects OTEL_SAMPLES("inuse_objects", "count", "", "");
+	__u64 user_stack OTEL_STACK(user);
+	__u64 since_ns OTEL_SINCE;
+	__u64 ended OTEL_ENDED; /* 1: what its process held at its end; counted for nobody */
 	__u64 cgroup;
 };
 
-/* By pointer. Written by leave, deleted by release, exec and exit. */
+/*
+ * By pointer. Written by leave, deleted by release; exec and exit leave some of it to the exporter,
+ * see drop_all(). The stack is one that the program run that adds an entry has put into the open
+ * window.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 65536);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct pointer);
 	__type(value, struct allocation);
-} live SEC(".maps");
+} live SEC(".maps") OTEL_STATE;
 
 /* How many pointers of a process are remembered: whether there is anything to do at its end. */
 struct {
@@ -176,25 +184,48 @@ static __always_inline void remember(struct pointer *pointer, const struct alloc
 	otel_add(value->live_objects, a->objects);
 }
 
+/* A process that ends, and how many entries of ended ones have been met. */
+struct ending {
+	struct otel_process_id gone;
+	__u64 ended, ended_max;
+};
+
 static long drop_one(void *map, struct pointer *pointer, struct allocation *a,
-		     struct otel_process_id *gone)
+		     struct ending *ending)
 {
 	struct allocation held;
+	_Bool keep;
 
-	if (pointer->process.pid != gone->pid || pointer->process.exec != gone->exec ||
-	    pointer->process.start_ns != gone->start_ns)
+	if (!a->ended && (pointer->process.pid != ending->gone.pid ||
+			  pointer->process.exec != ending->gone.exec ||
+			  pointer->process.start_ns != ending->gone.start_ns))
 		return 0;
 	held = *a;
-	if (!bpf_map_delete_elem(map, pointer))
+	keep = ending->ended < ending->ended_max;
+	if (keep) {
+		ending->ended++;
+		if (!__sync_lock_test_and_set(&a->ended, 1))
+			count_freed(&held, 0);
+	} else if (!bpf_map_delete_elem(map, pointer) && !held.ended) {
 		count_freed(&held, 0);
+	}
 	return 0;
 }
 
+/*
+ * A process that has ended holds nothing, and is counted so. But what it had not freed is where it
+ * leaks: those entries stay until an exporter has told of them, a quarter of the table at most,
+ * as nobody knows that there is an exporter. Which of more than that go is chance.
+ */
 static __noinline int drop_all(struct otel_process_id *gone)
 {
+	struct ending ending = {};
+
 	if (!gone || !bpf_map_lookup_elem(&holders, gone))
 		return 0;
-	bpf_for_each_map_elem(&live, drop_one, gone, 0);
+	ending.gone = *gone;
+	ending.ended_max = ((struct bpf_map *)&live)->max_entries / 4;
+	bpf_for_each_map_elem(&live, drop_one, &ending, 0);
 	bpf_map_delete_elem(&holders, gone);
 	return 0;
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
  * The malloc probe: a program that allocates known amounts, exact totals, and stacks by name. Only
- * processes of our own trap, all of them of tools/allocate, which is linked statically.
+ * processes of our own trap, all of them of tools/allocate, which is linked statically but for one.
  */
+#include <bpf/bpf.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
@@ -17,6 +18,7 @@
 #define MALLOC_OBJECT OBJECT_DIR "/progs/malloc.bpf.o"
 #define UNGUARDED "--set", "malloc.guard_percent=0" /* loops of nothing but allocations */
 #define ALLOCATE BUILD_DIR "/selftests/tools/allocate"
+#define ALLOCATE_DYNAMIC BUILD_DIR "/selftests/tools/allocate_dynamic"
 #define ANSWER_MS 60000
 
 struct tool {
@@ -35,9 +37,10 @@ static void tool__wait(struct tool *tool)
 }
 
 /* It ends when we do: that is the end of its input. */
-static void tool__start(struct tool *tool, struct live *live, const char *const *steps)
+static void tool__start(struct tool *tool, struct live *live, const char *program,
+			const char *const *steps)
 {
-	const char *argv[16] = {ALLOCATE};
+	const char *argv[16] = {program};
 	int in[2], out[2], fd;
 	char path[PATH_MAX];
 
@@ -63,7 +66,9 @@ static void tool__start(struct tool *tool, struct live *live, const char *const 
 	snprintf(tool->set_pid, sizeof(tool->set_pid), "malloc.pid=%d", tool->pid);
 	tool__wait(tool);
 }
-#define TOOL(tool, live, ...) tool__start(tool, live, (const char *const[]){__VA_ARGS__, NULL})
+#define TOOL_OF(tool, live, program, ...) \
+	tool__start(tool, live, program, (const char *const[]){__VA_ARGS__, NULL})
+#define TOOL(tool, live, ...) TOOL_OF(tool, live, ALLOCATE, __VA_ARGS__)
 
 static void tool__step(struct tool *tool)
 {
@@ -225,6 +230,174 @@ TEST_TIMEOUT(sampled, 60)
 	EXPECT_EQ(heap.freed, heap.allocated);
 	EXPECT_EQ(heap.live, 0);
 	EXPECT_EQ(heap.objects, 0);
+	tool__end(&tool);
+}
+
+/* --- what is held ---------------------------------------------------------------------- */
+
+#define ANY_AGE "--older-than", "1ms" /* everything: an export is later than that */
+#define LEAK_BYTES (100 * 1234)
+
+static int entries(struct live *live, const char *name)
+{
+	char path[128], key[128], *last = NULL;
+	int n = 0, fd;
+
+	snprintf(path, sizeof(path), "%s/malloc/map/%s", live->pin_dir, name);
+	fd = bpf_obj_get(path);
+	ASSERT_GE(fd, 0);
+	for (; !bpf_map_get_next_key(fd, last, key); last = key)
+		n++;
+	close(fd);
+	return n;
+}
+
+/* An exporter that owns the probe, and so consumes what it has sent: the last export of several. */
+static struct json_object *consume(struct live *live)
+{
+	_cleanup_json_ struct json_object *all = NULL;
+	struct json_object *last = json_object_new_array();
+	struct output output;
+	struct sink sink;
+	size_t n;
+	int cut;
+
+	sink__open(&sink, live, NULL);
+	unlink(sink.path);
+	live__exporter(&output, "-q", "--interval", "100ms", "--duration", "500ms", "--output",
+		       sink.spec);
+	EXPECT_EQ(output.code, 0);
+	all = sink__requests(&sink, &cut);
+	n = all ? json_object_array_length(all) : 0;
+	for (size_t i = n; i && !json_object_array_length(last); i--) {
+		struct json_object *request = json_object_array_get_idx(all, i - 1);
+
+		if (json_object_object_get(request, "resourceProfiles"))
+			json_object_array_add(last, json_object_get(request));
+	}
+	return last;
+}
+
+/* What it says of bytes and objects, in all and of leak_here(). */
+static void expect_held(struct json_object *root, __u64 bytes, __u64 objects, __u64 leaked,
+			__u64 leaks)
+{
+	struct weight space[] = {{"leak_here", 0}}, count[] = {{"leak_here", 0}};
+
+	EXPECT_EQ(profiles__weigh(root, "allocate", "inuse_space", space, 1), bytes);
+	EXPECT_EQ(profiles__weigh(root, "allocate", "inuse_objects", count, 1), objects);
+	EXPECT_EQ(space[0].value, leaked);
+	EXPECT_EQ(count[0].value, leaks);
+}
+
+/*
+ * The stack of what is held stays, window after window; that of what is not goes. What a process
+ * held at its end is told of, by the file that it was, until an exporter has told it.
+ */
+TEST_TIMEOUT(what_is_held_by_stack, 90)
+{
+	struct weight objects[] = {{"mix", 0}};
+	_cleanup_live_ struct live *live = live__begin();
+	struct json_object *root;
+	struct output output;
+	struct heap heap;
+	struct tool tool;
+
+	TOOL(&tool, live, "leak", "mix", "many");
+	load(&tool, EVERY_CALL);
+	tool__step(&tool);
+	tool__step(&tool);
+	root = live__export_file(live);
+	heap = heap_in(live, root);
+	EXPECT_EQ(profiles__weigh(root, "allocate", "alloc_objects", objects, 1), heap.allocations);
+	EXPECT_EQ(objects[0].value, MIX_ALLOCATIONS);
+	EXPECT_EQ(heap.live, LEAK_BYTES + MIX_KEPT * 100);
+	EXPECT_EQ(heap.objects, 100 + MIX_KEPT);
+	expect_held(root, heap.live, heap.objects, LEAK_BYTES, 100);
+	json_object_put(root);
+	tool__step(&tool);
+	/* Each line of mix() and many() is a stack; two of all of them have something left. */
+	EXPECT_GT(entries(live, "stacks"), 2);
+	for (int i = 0; i < 2; i++) {
+		root = consume(live);
+		expect_held(root, heap.live, heap.objects, LEAK_BYTES, 100);
+		json_object_put(root);
+	}
+	EXPECT_EQ(entries(live, "samples"), 0);
+	EXPECT_EQ(entries(live, "stacks"), 2);
+	live__exporter(&output, "--format", "folded", ANY_AGE);
+	EXPECT_EQ(output.code, 0);
+	EXPECT_TRUE(strstr(output.out, ";leak_here 123400\n"));
+	EXPECT_TRUE(strstr(output.out, ";mix 20000\n"));
+	live__exporter(&output, "--format", "folded", ANY_AGE, "--profile", "inuse_objects");
+	EXPECT_EQ(output.code, 0);
+	EXPECT_TRUE(strstr(output.out, ";leak_here 100\n"));
+	live__exporter(&output, "--format", "folded", "--older-than", "10h");
+	EXPECT_EQ(output.code, 0);
+	EXPECT_STREQ(output.out, "");
+	/* Without the process. */
+	tool__end(&tool);
+	heap = heap_now(live);
+	EXPECT_EQ(heap.live, 0);
+	EXPECT_EQ(heap.objects, 0);
+	live__exporter(&output, "--format", "folded", ANY_AGE);
+	EXPECT_EQ(output.code, 0);
+	EXPECT_TRUE(strstr(output.out, ";leak_here 123400\n"));
+	root = consume(live);
+	json_object_put(root);
+	EXPECT_EQ(entries(live, "live"), 0);
+	EXPECT_EQ(entries(live, "stacks"), 0);
+	live__exporter(&output, "--format", "folded", ANY_AGE);
+	EXPECT_EQ(output.code, 0);
+	EXPECT_STREQ(output.out, "");
+}
+
+/* "in use at exit: 123,400 bytes in 100 blocks" */
+static void valgrind(const char *step, __u64 *bytes, __u64 *blocks)
+{
+	struct output output;
+	char command[512], digits[2][32] = {}, *at;
+
+	snprintf(command, sizeof(command), "printf x | valgrind %s %s", ALLOCATE_DYNAMIC, step);
+	live__run(&output, NULL, NULL, (const char *const[]){"/bin/sh", "-c", command, NULL});
+	ASSERT_EQ(output.code, 0);
+	at = strstr(output.err, "in use at exit: ");
+	ASSERT_TRUE(at);
+	ASSERT_EQ(sscanf(at, "in use at exit: %31s bytes in %31s blocks", digits[0], digits[1]), 2);
+	for (int i = 0; i < 2; i++) {
+		__u64 n = 0;
+
+		for (at = digits[i]; *at; at++)
+			n = *at == ',' ? n : 10 * n + *at - '0';
+		*(i ? blocks : bytes) = n;
+	}
+}
+
+TEST_TIMEOUT(leaks_are_those_that_valgrind_has, 90)
+{
+	static const char *const steps[] = {"leak", "many"};
+	_cleanup_live_ struct live *live = live__begin();
+	_cleanup_json_ struct json_object *root = NULL;
+	struct weight leaks[] = {{"leak_here", 0}}, none[] = {{"leak_here", 0}};
+	__u64 bytes[2], blocks[2];
+	struct tool tool;
+
+	if (access("/usr/bin/valgrind", X_OK))
+		SKIP("there is no valgrind");
+	for (int i = 0; i < 2; i++)
+		valgrind(steps[i], &bytes[i], &blocks[i]);
+	EXPECT_EQ(bytes[1], 0);
+	TOOL_OF(&tool, live, ALLOCATE_DYNAMIC, "many", "leak");
+	load(&tool, EVERY_CALL);
+	tool__step(&tool);
+	root = live__export_file(live);
+	EXPECT_EQ(profiles__weigh(root, "allocate_dynamic", "inuse_objects", none, 1), blocks[1]);
+	json_object_put(root);
+	tool__step(&tool);
+	root = live__export_file(live);
+	EXPECT_EQ(profiles__weigh(root, "allocate_dynamic", "inuse_space", leaks, 1), bytes[0]);
+	EXPECT_EQ(profiles__weigh(root, "allocate_dynamic", "inuse_objects", none, 1), blocks[0]);
+	EXPECT_EQ(leaks[0].value, bytes[0]);
 	tool__end(&tool);
 }
 

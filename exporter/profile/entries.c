@@ -95,6 +95,11 @@ static int take_batch(const struct entries *entries, const char *keys, const cha
 	for (__u32 i = 0; i < n && !err; i++) {
 		const char *key = keys + (size_t)i * entries->key_size;
 
+		if (entries->every) {
+			err = entries->take(entries->ctx, key,
+					    values + (size_t)i * entries->value_size);
+			continue;
+		}
 		memcpy(&window, key + entries->window_at, sizeof(window));
 		/* The numbers go round. */
 		if ((__s32)(window - entries->from) < 0)

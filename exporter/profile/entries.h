@@ -4,6 +4,7 @@
 #define OTELBPF_PROFILE_ENTRIES_H
 
 #include <linux/types.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 struct keys_chunk;
@@ -39,6 +40,7 @@ void keys__free(struct keys *keys);
  * @window_at:  offset in the key of the window's number
  * @from:       first window that is wanted
  * @to:         first one behind
+ * @every:      there are no windows, or @take looks at them itself: every entry is wanted
  * @older:      gets the keys of windows before @from; NULL: they are of no interest
  * @take:       called for each entry that is wanted: 0, or -errno to end it. What it is given
  *              is gone when it returns.
@@ -49,6 +51,7 @@ struct entries {
 	__u32 key_size, value_size;
 	__u32 window_at;
 	__u32 from, to;
+	bool every;
 	struct keys *older;
 	int (*take)(void *ctx, const char *key, const char *value);
 	void *ctx;

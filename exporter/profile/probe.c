@@ -48,12 +48,34 @@ static void describe_key(struct profile_probe *probe, const struct btf_type *typ
 	}
 }
 
+static void describe_values(const struct profile_probe *probe, struct profile_layout *layout,
+			    __u32 type_id, __u32 value_size)
+{
+	const struct btf_type *value;
+	int id;
+
+	value = tagged__struct(probe->btf, type_id, &id);
+	for (int i = 0; value && i < btf_vlen(value); i++) {
+		const struct tag *tag = tagged__find(probe->tagged, id, i, "samples");
+		__u32 offset = btf_member_bit_offset(value, i) / 8;
+
+		if (!tag || tag->args != 4 || offset + 8 > value_size ||
+		    layout->n_values == PROFILE_VALUES_MAX)
+			continue;
+		layout->values[layout->n_values].offset = offset;
+		layout->values[layout->n_values].type = tag->arg[0];
+		layout->values[layout->n_values].unit = tag->arg[1];
+		layout->values[layout->n_values].period_type = tag->arg[2];
+		layout->values[layout->n_values++].period_unit = tag->arg[3];
+	}
+}
+
 /* Return: 0, or -EINVAL with what is missing said. */
 static int describe(struct profile_probe *probe, const struct bpf_map_info *info)
 {
 	struct profile_layout *layout = &probe->layout;
-	const struct btf_type *key, *value;
-	int key_id, value_id;
+	const struct btf_type *key;
+	int key_id;
 
 	*layout = (struct profile_layout){.key_size = info->key_size,
 					  .value_size = info->value_size,
@@ -63,30 +85,63 @@ static int describe(struct profile_probe *probe, const struct bpf_map_info *info
 					  .trace = -1,
 					  .window = -1};
 	key = tagged__struct(probe->btf, info->btf_key_type_id, &key_id);
-	value = tagged__struct(probe->btf, info->btf_value_type_id, &value_id);
 	if (key)
 		describe_key(probe, key, key_id);
-	for (int i = 0; value && i < btf_vlen(value); i++) {
-		const struct tag *tag = tagged__find(probe->tagged, value_id, i, "samples");
-		__u32 offset = btf_member_bit_offset(value, i) / 8;
-
-		if (!tag || tag->args != 4 || offset + 8 > info->value_size)
-			continue;
-		layout->value = offset;
-		layout->type = tag->arg[0];
-		layout->unit = tag->arg[1];
-		layout->period_type = tag->arg[2];
-		layout->period_unit = tag->arg[3];
-	}
-	if (layout->type && layout->window >= 0 && layout->process >= 0 && probe->n_stacks &&
+	describe_values(probe, layout, info->btf_value_type_id, info->value_size);
+	if (layout->n_values && layout->window >= 0 && layout->process >= 0 && probe->n_stacks &&
 	    probe->window >= 0)
 		return 0;
 	warn("probe %s: its profile is not exported: %s is missing", probe->name,
-	     !layout->type	   ? "a value tagged OTEL_SAMPLES()"
+	     !layout->n_values	   ? "a value tagged OTEL_SAMPLES()"
 	     : layout->window < 0  ? "a key member tagged OTEL_WINDOW"
 	     : layout->process < 0 ? "a key member tagged OTEL_RESOURCE(process)"
 				   : "what profile.bpf.h declares");
 	return -EINVAL;
+}
+
+/* Offset of the member with a tag and a size in a struct that is no longer than @limit, or -1. */
+static int find_member(const struct profile_probe *probe, __u32 type_id, const char *word,
+		       __u32 size, __u32 limit)
+{
+	const struct btf_type *type;
+	int id;
+
+	type = tagged__struct(probe->btf, type_id, &id);
+	for (int i = 0; type && i < btf_vlen(type); i++) {
+		__u32 offset = btf_member_bit_offset(type, i) / 8;
+
+		if (tagged__find(probe->tagged, id, i, word) &&
+		    btf__resolve_size(probe->btf, btf_members(type)[i].type) == size &&
+		    offset + size <= limit)
+			return offset;
+	}
+	return -1;
+}
+
+/* A state that cannot be read is left out; the profile is not. */
+static void describe_held(struct profile_probe *probe, const struct bpf_map_info *info)
+{
+	const __u32 key = info->btf_key_type_id, value = info->btf_value_type_id;
+	struct held_layout *layout = &probe->held_layout;
+
+	*layout = (struct held_layout){
+		.key_size = info->key_size,
+		.value_size = info->value_size,
+		.process = find_member(probe, key, "resource", sizeof(struct otel_process_id),
+				       info->key_size),
+		.user = find_member(probe, value, "stack", 8, info->value_size),
+		.since = find_member(probe, value, "since", 8, info->value_size),
+		.ended = find_member(probe, value, "ended", 8, info->value_size),
+	};
+	describe_values(probe, &probe->held_values, value, info->value_size);
+	if (layout->process >= 0 && layout->user >= 0 && probe->held_values.n_values)
+		return;
+	warn("probe %s: its state is not exported: %s is missing", probe->name,
+	     layout->process < 0 ? "a key member tagged OTEL_RESOURCE(process)"
+	     : layout->user < 0	 ? "a value member tagged OTEL_STACK(user)"
+				 : "a value tagged OTEL_SAMPLES()");
+	close(probe->held);
+	probe->held = -1;
 }
 
 /* Offset of the variable with a tag in the section that a map holds. */
@@ -147,13 +202,14 @@ static bool take_stacks(struct profile_probe *probe, int fd, const struct bpf_ma
 
 /* Takes @fd when the map has a part in the profile. */
 static bool take_map(struct profile_probe *probe, int fd, const char *name,
-		     struct bpf_map_info *samples)
+		     struct bpf_map_info *samples, struct bpf_map_info *held)
 {
 	static const struct {
 		const char *word;
 		size_t at;
 	} roles[] = {
 		{"profile", offsetof(struct profile_probe, samples)},
+		{"state", offsetof(struct profile_probe, held)},
 		{"mappings", offsetof(struct profile_probe, mappings)},
 		{"files", offsetof(struct profile_probe, files)},
 		{"processes", offsetof(struct profile_probe, processes)},
@@ -183,8 +239,8 @@ static bool take_map(struct profile_probe *probe, int fd, const char *name,
 	for (size_t i = 0; i < sizeof(roles) / sizeof(roles[0]); i++)
 		if (tagged__find(probe->tagged, var, -1, roles[i].word)) {
 			*(int *)((char *)probe + roles[i].at) = fd;
-			if (!i)
-				*samples = info;
+			if (i < 2)
+				*(i ? held : samples) = info;
 			return true;
 		}
 	return false;
@@ -192,8 +248,8 @@ static bool take_map(struct profile_probe *probe, int fd, const char *name,
 
 void profile_probe__close(struct profile_probe *probe)
 {
-	int fds[] = {probe->samples, probe->mappings, probe->files, probe->processes,
-		     probe->window};
+	int fds[] = {probe->samples, probe->held,      probe->mappings,
+		     probe->files,   probe->processes, probe->window};
 
 	for (int i = 0; i < probe->n_stacks; i++)
 		close(probe->stacks[i].fd);
@@ -206,12 +262,13 @@ void profile_probe__close(struct profile_probe *probe)
 
 bool profile_probe__open(struct profile_probe *probe, const char *pin_dir, const char *name)
 {
-	struct bpf_map_info samples = {0};
+	struct bpf_map_info samples = {0}, held = {0};
 	char *dir, *path, **names = NULL;
 	int n = -ENOMEM;
 
 	*probe = (struct profile_probe){.name = name,
 					.samples = -1,
+					.held = -1,
 					.mappings = -1,
 					.files = -1,
 					.processes = -1,
@@ -232,13 +289,17 @@ bool profile_probe__open(struct profile_probe *probe, const char *pin_dir, const
 				fd = bpf_obj_get(path);
 				free(path);
 			}
-			if (fd >= 0 && !take_map(probe, fd, names[i], &samples))
+			if (fd >= 0 && !take_map(probe, fd, names[i], &samples, &held))
 				close(fd);
 		}
 		free(dir);
 	}
 	pins__free_names(names);
-	return probe->samples >= 0 && !describe(probe, &samples);
+	if (probe->samples < 0 || describe(probe, &samples))
+		return false;
+	if (probe->held >= 0)
+		describe_held(probe, &held);
+	return true;
 }
 
 int profile_probe__read_state(struct profile_probe *probe)

@@ -11,25 +11,40 @@
 
 #define PROFILE_KEY_ATTRS_MAX 8
 #define PROFILE_STACK_TABLES_MAX 4
+#define PROFILE_VALUES_MAX 2
 
 struct tagged;
 
-/** struct profile_layout - where things are in a sample's key and value, as the tags say */
+/**
+ * struct profile_layout - where things are in a sample's key and value, as the tags say
+ * @values: what is made a profile each
+ */
 struct profile_layout {
 	__u32 key_size, value_size;
 	int process, user, kernel, trace, window; /* offsets in the key, -1: not there */
-	__u32 value;				  /* offset in the value */
 	struct {
 		const char *name;
 		__u32 offset, size;
 	} attrs[PROFILE_KEY_ATTRS_MAX];
 	int n_attrs;
-	const char *type, *unit, *period_type, *period_unit;
+	struct {
+		__u32 offset; /* in the value */
+		const char *type, *unit, *period_type, *period_unit;
+	} values[PROFILE_VALUES_MAX];
+	int n_values;
+};
+
+/** struct held_layout - the same for an entry of a state (OTEL_STATE); @values as above */
+struct held_layout {
+	__u32 key_size, value_size;
+	int process;		/* offset in the key */
+	int user, since, ended; /* offsets in the value, -1: not there */
 };
 
 /**
  * struct profile_probe - a probe that has a profile table
  * @samples: and the others up to @window: the maps, -1 when there is no such map
+ * @held:    a state (OTEL_STATE); @held_layout and @held_values say what it has
  * @stacks:  tables of stacks, and how many frames there is room for in a value
  * @state:   of its windows, see profile_probe__read_state()
  * @period:  between two samples, ns; 0: none
@@ -39,7 +54,7 @@ struct profile_probe {
 	const char *name;
 	struct btf *btf;
 	struct tagged *tagged;
-	int samples, mappings, files, processes, window;
+	int samples, held, mappings, files, processes, window;
 	struct {
 		int fd;
 		__u32 depth;
@@ -47,6 +62,8 @@ struct profile_probe {
 	int n_stacks;
 	__u32 window_offset, window_size;
 	struct profile_layout layout;
+	struct held_layout held_layout;
+	struct profile_layout held_values; /* of what held__read() makes of it */
 	struct otel_meta meta;
 	struct otel_window state;
 	__u64 period;

@@ -57,14 +57,21 @@ static void mix_id(__u8 id[16], const __u64 *words, int n)
 	memcpy(id, hash, 16);
 }
 
-/* The profile id says which window of which process this is, so that sent again it is the same. */
+/*
+ * The profile id says which window of which process this is, so that sent again it is the same.
+ * A state is read again instead: another profile.
+ */
 static int open_profile(const struct building *building, const struct otel_process_id *id)
 {
 	const struct profile_probe *probe = building->probe;
-	__u64 words[] = {probe->meta.load_boottime_ns, probe->meta.load_realtime_ns, probe->closed,
-			 (__u64)id->exec << 32 | id->pid, id->start_ns};
+	__u64 words[] = {probe->meta.load_boottime_ns,
+			 probe->meta.load_realtime_ns,
+			 building->state ? building->end_ns : probe->closed,
+			 (__u64)id->exec << 32 | id->pid,
+			 id->start_ns,
+			 building->state << 8 | building->value};
 	__u64 start = probe->state.start_ns[probe->closed & 1];
-	const struct profile_layout *layout = &probe->layout;
+	const char *period_type = building->layout->values[building->value].period_type;
 	struct otel_process info;
 	struct pb resource = {0};
 	struct profile_desc desc;
@@ -92,15 +99,18 @@ static int open_profile(const struct building *building, const struct otel_proce
 		.resource = &resource,
 		.scope_name = scope,
 		.scope_version = OTELBPF_VERSION,
-		.sample_type = layout->type,
-		.sample_unit = layout->unit,
-		.period_type = layout->period_type[0] ? layout->period_type : NULL,
-		.period_unit = layout->period_type[0] ? layout->period_unit : NULL,
-		.period = layout->period_type[0] ? probe->period : 0,
+		.sample_type = building->layout->values[building->value].type,
+		.sample_unit = building->layout->values[building->value].unit,
+		.period_type = period_type[0] ? period_type : NULL,
+		.period_unit = period_type[0]
+				       ? building->layout->values[building->value].period_unit
+				       : NULL,
+		.period = period_type[0] ? probe->period : 0,
 		.time_unix_nano = start,
 		.duration_nano = building->end_ns > start ? building->end_ns - start : 1,
 	};
-	mix_id(desc.profile_id, words, sizeof(words) / sizeof(words[0]));
+	/* Without the last one where there is but one profile, as ids have always been. */
+	mix_id(desc.profile_id, words, sizeof(words) / sizeof(words[0]) - !words[5]);
 	index = resource.failed ? -ENOMEM : profile_set__profile(building->naming.set, &desc);
 	pb__free(&resource);
 	return index;
@@ -181,7 +191,7 @@ static int add_attr(const struct profile_layout *layout, struct profile_set *set
 static int add_sample(const struct building *building, struct present *present,
 		      const struct sample *sample)
 {
-	const struct profile_layout *layout = &building->probe->layout;
+	const struct profile_layout *layout = building->layout;
 	struct profile_set *set = building->naming.set;
 	int attrs[PROFILE_KEY_ATTRS_MAX], stack, link;
 	__u64 user = 0, kernel = 0;
@@ -196,7 +206,8 @@ static int add_sample(const struct building *building, struct present *present,
 			return attrs[i];
 	}
 	/* A stack that a timer took has no tracer in it: what it shows of BPF did run. */
-	stack = add_stack(building, present, user, kernel, !layout->period_type[0]);
+	stack = add_stack(building, present, user, kernel,
+			  !layout->values[building->value].period_type[0]);
 	if (stack < 0)
 		return stack;
 	link = add_link(layout, set, sample->key);
@@ -216,7 +227,7 @@ static int number_processes(struct samples *samples, const struct building *buil
 	const char *last = NULL;
 
 	for (size_t i = 0; i < samples->n; i++) {
-		const char *id = samples->all[i].key + building->probe->layout.process;
+		const char *id = samples->all[i].key + building->layout->process;
 		int number;
 
 		if (last && !memcmp(last, id, sizeof(struct otel_process_id))) {
@@ -264,7 +275,7 @@ static int add_samples(const struct samples *samples, const struct building *bui
 		if (present.number != sample->process + 1) {
 			struct otel_process_id id;
 
-			memcpy(&id, sample->key + building->probe->layout.process, sizeof(id));
+			memcpy(&id, sample->key + building->layout->process, sizeof(id));
 			present.number = sample->process + 1;
 			present.pid = id.pid;
 			present.profile = open_profile(building, &id);

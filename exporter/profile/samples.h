@@ -4,6 +4,7 @@
 #define OTELBPF_PROFILE_SAMPLES_H
 
 #include <linux/types.h>
+#include <stdbool.h>
 
 #include "naming.h"
 #include "probe.h"
@@ -31,6 +32,9 @@ void samples__clear(struct samples *samples);
 /**
  * struct building - what a set is built with
  * @probe:     where the samples are from; @closed says which window
+ * @layout:    of their keys and values
+ * @value:     which of the layout's values they are
+ * @state:     they are no window's, but what was there at @end_ns
  * @resources: of cgroups
  * @processes: what processes say of themselves
  * @naming:    with the set
@@ -39,6 +43,9 @@ void samples__clear(struct samples *samples);
  */
 struct building {
 	struct profile_probe *probe;
+	const struct profile_layout *layout;
+	int value;
+	bool state;
 	struct resources *resources;
 	struct process_resources *processes;
 	struct naming naming;

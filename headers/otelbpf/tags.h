@@ -168,7 +168,7 @@
 #define OTEL_PROFILE OTEL_TAG("profile")
 
 /**
- * OTEL_SAMPLES - the value of a profile's samples
+ * OTEL_SAMPLES - the value of a profile's samples; of each such member another profile is made
  * @type:        sample type, for instance "samples" or "off_cpu"
  * @unit:        its unit, "count", "nanoseconds", "bytes"
  * @period_type: what is counted between two samples, "" for nothing
@@ -178,6 +178,29 @@
  */
 #define OTEL_SAMPLES(type, unit, period_type, period_unit) \
 	OTEL_TAG("samples|" type "|" unit "|" period_type "|" period_unit)
+
+/**
+ * OTEL_STATE - mark a map as a state that is shown as profiles
+ *
+ * Goes behind SEC(".maps"). A hash map of what is there now, in an object that has a profile table,
+ * too: each of its OTEL_SAMPLES() members becomes a profile, summed over entries by process and
+ * stack each time that is exported, and the entries stay. The key has a member tagged
+ * OTEL_RESOURCE(process), the value OTEL_STACK(user) and, maybe, OTEL_SINCE and OTEL_ENDED.
+ *
+ * The program run that adds an entry has put its stack into the open window before. The
+ * exporter then keeps that stack for as long as the entry is there.
+ */
+#define OTEL_STATE OTEL_TAG("state")
+
+/** OTEL_SINCE - when an entry of a state was made: a __u64, ns on CLOCK_BOOTTIME */
+#define OTEL_SINCE OTEL_TAG("since")
+
+/**
+ * OTEL_ENDED - a __u64 of a state's value that is not 0 once what the entry tells of has ended
+ *
+ * It is exported a last time, then the exporter deletes it.
+ */
+#define OTEL_ENDED OTEL_TAG("ended")
 
 /** OTEL_FREQUENCY - the option that says how often a second a perf_event program samples */
 #define OTEL_FREQUENCY OTEL_TAG("frequency")
