@@ -71,6 +71,7 @@ struct thread {
 	__u64 result;		 /* where posix_memalign() puts the pointer, 0: it returns it */
 	__u64 old;		 /* what realloc() is given */
 	struct allocation freed; /* and what was remembered of that */
+	struct allocation made;	 /* what the call has made: here, as the stack is full */
 	struct guarded guarded;
 	__u32 epoch;
 	__u32 rate; /* bytes between samples when the distance was drawn; 0: it was not */
@@ -242,7 +243,7 @@ static __always_inline int returned(struct pt_regs *ctx, struct thread *t, __u64
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct pointer pointer = {.address = address};
-	struct allocation a = {};
+	struct allocation *made = &t->made;
 	struct heap_value *value;
 	__u64 size = t->size;
 
@@ -257,31 +258,32 @@ static __always_inline int returned(struct pt_regs *ctx, struct thread *t, __u64
 		else
 			hold(&pointer.process, 1);
 	}
-	a.cgroup = bpf_get_current_cgroup_id();
+	made->cgroup = bpf_get_current_cgroup_id();
 	/* realloc() to nothing, and an allocator that has no pointer for no bytes. */
 	if (!t->sampled || (!address && !size))
 		return 0;
-	a.bytes = size;
-	a.objects = 1;
+	made->bytes = size;
+	made->objects = 1;
 	if (t->rate != 1) {
-		a.bytes = weight__bytes(size ? size : 1, t->rate);
-		a.objects = weight__objects(size ? size : 1, a.bytes, bpf_get_prandom_u32());
+		made->bytes = weight__bytes(size ? size : 1, t->rate);
+		made->objects =
+			weight__objects(size ? size : 1, made->bytes, bpf_get_prandom_u32());
 		if (!size)
-			a.bytes = 0;
+			made->bytes = 0;
 	}
-	value = heap_of(a.cgroup, task);
+	value = heap_of(made->cgroup, task);
 	if (value && !address)
-		otel_add(value->failures, a.objects);
+		otel_add(value->failures, made->objects);
 	if (!value || !address)
 		return 0;
-	otel_add(value->allocations, a.objects);
-	otel_add(value->allocated, a.bytes);
-	record_size(&value->size, size, a.objects, a.bytes);
+	otel_add(value->allocations, made->objects);
+	otel_add(value->allocated, made->bytes);
+	record_size(&value->size, size, made->objects, made->bytes);
 	otel_process__identify(&pointer.process, task);
 	/* First the stack, then who refers to it: see profiles.c on which stacks may go. */
-	a.user_stack = profile(ctx, &pointer.process, a.bytes, a.objects);
-	a.since_ns = bpf_ktime_get_boot_ns();
-	remember(&pointer, &a, value);
+	made->user_stack = profile(ctx, &pointer.process, made->bytes, made->objects);
+	made->since_ns = bpf_ktime_get_boot_ns();
+	remember(&pointer, made, value);
 	return 0;
 }
 
