@@ -178,7 +178,7 @@ static int open_perf_event(struct perf_event_attr *attr)
 	return fd < 0 ? -errno : fd;
 }
 
-static int link_perf_event(int event, int prog)
+int hook__link_event(int event, int prog)
 {
 	int link;
 
@@ -243,7 +243,7 @@ static int attach_tracepoint(const struct hook *hook, const char *target, int pr
 		return err;
 	attr.config = id;
 	event = open_perf_event(&attr);
-	return link_perf_event(event, prog);
+	return hook__link_event(event, prog);
 }
 
 /* All perf events of a tracepoint are one user of it. */
@@ -303,7 +303,7 @@ static int attach_kprobe(const struct hook *hook, const char *target, int prog)
 {
 	_cleanup_fd_ int event = open_kprobe(hook, target);
 
-	return link_perf_event(event, prog);
+	return hook__link_event(event, prog);
 }
 
 /* --- perf_event: sampling and counting on each CPU --------------------------- */
@@ -370,7 +370,7 @@ static int attach_sampling(const char *target, int prog, int cpu)
 {
 	_cleanup_fd_ int event = open_sampling(target, cpu);
 
-	return link_perf_event(event, prog);
+	return hook__link_event(event, prog);
 }
 
 /* --- xdp, tc: on network interfaces, where netdev.c attaches --------------------- */

@@ -64,6 +64,15 @@ bool hook__on_functions(const char *section);
 int hook__attach(const char *section, int prog, int cpu, struct failure *failure);
 
 /**
+ * hook__link_event() - have a perf event run a program, from now on
+ * @event: its descriptor, or what opening it failed with
+ * @prog:  the program
+ *
+ * Return: a link, which holds the event; or -errno.
+ */
+int hook__link_event(int event, int prog);
+
+/**
  * hook__hold - keep a hook in use by what measures nothing
  * @section: the section
  * @fds:     filled with descriptors; closing them lets go

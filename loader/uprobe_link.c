@@ -8,11 +8,11 @@
 #include <linux/perf_event.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "hook.h"
 #include "path.h"
 
 #define UPROBE_PMU "/sys/bus/event_source/devices/uprobe"
@@ -152,18 +152,6 @@ static int open_event(const char *section, const char *path, __u64 offset, __u32
 int uprobe_link__create(int prog, const char *section, const char *path, __u64 offset, __u32 pid)
 {
 	_cleanup_fd_ int event = open_event(section, path, offset, pid);
-	int link;
 
-	if (event < 0)
-		return event;
-	link = bpf_link_create(prog, event, BPF_PERF_EVENT, NULL);
-	if (link < 0)
-		return -errno;
-	if (ioctl(event, PERF_EVENT_IOC_ENABLE, 0)) {
-		int err = -errno;
-
-		close(link);
-		return err;
-	}
-	return link;
+	return hook__link_event(event, prog);
 }
