@@ -46,19 +46,7 @@ OTEL_LOSSES(
 
 #include "malloc_guard.h"
 #include "malloc_held.h"
-
-struct sample_value {
-	__u64 bytes OTEL_SAMPLES("alloc_space", "bytes", "", "");
-	__u64 objects OTEL_SAMPLES("alloc_objects", "count", "", "");
-};
-
-/* Written when a sampled call returns; read and deleted by the exporter, a window at a time. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 8192);
-	__type(key, struct otel_sample_key);
-	__type(value, struct sample_value);
-} samples SEC(".maps") OTEL_PROFILE;
+#include "malloc_profile.h"
 
 /* One thread's. Gone with it. */
 struct thread {
@@ -83,14 +71,6 @@ struct {
 	__type(key, int);
 	__type(value, struct thread);
 } threads SEC(".maps");
-
-/* Whether the CPU's work space for stacks is in use. One entry, per CPU. */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u64);
-} busy SEC(".maps");
 
 /* --- calls ------------------------------------------------------------------------ */
 
@@ -191,52 +171,6 @@ static __noinline int enter(struct pt_regs *ctx, __u64 size, __u64 old, __u64 re
 	t->old = old;
 	t->result = result;
 	return 1;
-}
-
-/*
- * The allocator has returned: the stack begins with its caller. The first frame is where that goes
- * on, which may be another line or function already; one byte less is in the call.
- *
- * Return: the stack's hash, 0 when there is none.
- */
-static __noinline __u64 profile(struct pt_regs *ctx, struct otel_process_id *process, __u64 bytes,
-				__u64 objects)
-{
-	struct task_struct *task = bpf_get_current_task_btf();
-	static const struct sample_value none;
-	struct sample_value *value;
-	struct otel_sample_key key = {};
-	struct otel_scratch *s;
-	__u64 *used;
-	__u32 zero = 0;
-	_Bool added = 0;
-
-	s = bpf_map_lookup_elem(&scratch, &zero);
-	used = bpf_map_lookup_elem(&busy, &zero);
-	if (!s || !used || !process)
-		return 0;
-	if (__sync_lock_test_and_set(used, 1)) {
-		otel_lose(stack_busy);
-		return 0;
-	}
-	key.window = otel_window.current;
-	key.process = *process;
-	bpf_get_current_comm(key.comm, sizeof(key.comm));
-	if (trace_context)
-		otel_trace__current(&key.trace);
-	if (otel_stack__walk_user(ctx, s)) {
-		s->stack.frames[0]--;
-		key.user_stack = otel_stack__keep(s, key.window);
-	}
-	value = otel_sample__get(&samples, &key, &none, &added);
-	if (added)
-		otel_process__remember(process, s, task);
-	__sync_lock_test_and_set(used, 0);
-	if (value) {
-		__sync_fetch_and_add(&value->bytes, bytes);
-		__sync_fetch_and_add(&value->objects, objects);
-	}
-	return key.user_stack;
 }
 
 static __always_inline int returned(struct pt_regs *ctx, struct thread *t, __u64 address)
