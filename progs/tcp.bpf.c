@@ -109,8 +109,11 @@ static __always_inline void on_state(struct sock *sk, __u32 old, __u32 new, _Boo
 		failed(conn, sk);
 	else if (new == TCP_CLOSE && old == TCP_LISTEN)
 		count_drops(conn, sk);
-	else if (new == TCP_CLOSE)
+	else if (new == TCP_CLOSE) {
+		/* Before, in one step with a barrier: see visit_sockets. */
+		__sync_lock_test_and_set(&conn->state, new);
 		closed(conn, sk);
+	}
 	conn->state = new;
 }
 
@@ -336,8 +339,12 @@ int visit_sockets(struct bpf_iter__task_file *ctx)
 	}
 	conn__settle(conn, sk, 1);
 	conn__count_traffic(conn, sk, 0);
-	/* It may have been closed meanwhile, before it was among the open ones. */
-	if (sk->__sk_common.skc_state == TCP_CLOSE)
+	/*
+	 * It may have been closed meanwhile, before it was among the open ones. The kernel writes
+	 * its state after set_state has run, which is too late: set_state writes ours first, and
+	 * then looks whether the socket is counted; here it is the other way round.
+	 */
+	if (sk->__sk_common.skc_state == TCP_CLOSE || *(volatile __u32 *)&conn->state == TCP_CLOSE)
 		conn__settle(conn, sk, 0);
 	return 0;
 }
