@@ -66,51 +66,15 @@ start_faults()
 
 measure_faults()
 {
-	local round key alone value i
-
 	say "faults"
 	build_faults_tools || { say "the tool that faults does not build"; exit 1; }
-	for ((round = 0; round < rounds; round++)); do
-		for ((i = 0; i < ${#faults_keys[@]}; i++)); do
-			key=${faults_keys[(i + round) % ${#faults_keys[@]}]}
-			[ -z "${skip[faults.$key]:-}" ] || continue
-			alone=$(best touch_ns)
-			if ! start_faults "$key"; then
-				skip[faults.$key]=${why#otelbpf: }
-				continue
-			fi
-			value=$(best touch_ns)
-			end "$tracer"
-			tracer=''
-			unload
-			alone=$(printf '%s\n' "$alone" "$(best touch_ns)" | sort -n | head -n 1)
-			echo "$alone" >>"$tmp/faults.none"
-			calc '%.1f\n' "$value - $alone" >>"$tmp/faults.$key"
-		done
-	done
-	for key in none "${faults_keys[@]}"; do
-		[ ! -s "$tmp/faults.$key" ] || faults_of[$key]=$(spread <"$tmp/faults.$key")
-	done
-	for key in none "${faults_keys[@]}"; do
-		[ -z "${faults_of[$key]:-}" ] || value_of[faults.$key]=${faults_of[$key]%% *}
-	done
+	measure_in_turn faults touch_ns start_faults
 }
 
 print_faults()
 {
-	local key median least most
-
 	printf 'Page faults: added to each minor fault of a loop on CPU %s, ns\n\n' "$cpu"
-	printf '  %-50s %9s %9s %9s\n' '' median least most
-	for key in none "${faults_keys[@]}"; do
-		if [ -n "${skip[faults.$key]:-}" ]; then
-			printf '  %-50s SKIP %s\n' "${faults_label[$key]}" "${skip[faults.$key]}"
-		elif [ -n "${faults_of[$key]:-}" ]; then
-			read -r median least most <<<"${faults_of[$key]}"
-			printf '  %-50s %+9.1f %+9.1f %+9.1f\n' "${faults_label[$key]}" "$median" "$least" "$most"
-		fi
-	done
-	echo
+	print_in_turn faults
 }
 
 footer_faults()

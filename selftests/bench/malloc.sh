@@ -98,53 +98,19 @@ start_malloc()
 
 measure_malloc()
 {
-	local round key alone value i
-
 	say "malloc"
 	build_malloc_tools || { say "the tools that measure malloc do not build"; exit 1; }
 	start_pairs || { say "the program that allocates does not run"; exit 1; }
-	for ((round = 0; round < rounds; round++)); do
-		for ((i = 0; i < ${#malloc_keys[@]}; i++)); do
-			key=${malloc_keys[(i + round) % ${#malloc_keys[@]}]}
-			[ -z "${skip[malloc.$key]:-}" ] || continue
-			alone=$(best pair_ns)
-			if ! start_malloc "$key"; then
-				skip[malloc.$key]=${why#otelbpf: }
-				continue
-			fi
-			value=$(best pair_ns)
-			end "$tracer"
-			tracer=''
-			unload
-			alone=$(printf '%s\n' "$alone" "$(best pair_ns)" | sort -n | head -n 1)
-			echo "$alone" >>"$tmp/malloc.none"
-			calc '%.1f\n' "$value - $alone" >>"$tmp/malloc.$key"
-		done
-	done
+	measure_in_turn malloc pair_ns start_malloc
 	end_pairs
-	for key in none "${malloc_keys[@]}"; do
-		[ ! -s "$tmp/malloc.$key" ] || malloc_of[$key]=$(spread <"$tmp/malloc.$key")
-	done
-	for key in none "${malloc_keys[@]}"; do
-		[ -z "${malloc_of[$key]:-}" ] || value_of[malloc.$key]=${malloc_of[$key]%% *}
-	done
 }
 
 print_malloc()
 {
-	local key median least most
+	local key
 
 	printf 'Allocations: added to each malloc(512) and free() of a loop on CPU %s, ns\n\n' "$cpu"
-	printf '  %-50s %9s %9s %9s\n' '' median least most
-	for key in none "${malloc_keys[@]}"; do
-		if [ -n "${skip[malloc.$key]:-}" ]; then
-			printf '  %-50s SKIP %s\n' "${malloc_label[$key]}" "${skip[malloc.$key]}"
-		elif [ -n "${malloc_of[$key]:-}" ]; then
-			read -r median least most <<<"${malloc_of[$key]}"
-			printf '  %-50s %+9.1f %+9.1f %+9.1f\n' "${malloc_label[$key]}" "$median" "$least" "$most"
-		fi
-	done
-	echo
+	print_in_turn malloc
 	for key in plain bpftrace memleak; do
 		if [ -z "${malloc_of[ours]:-}" ] || [ -z "${malloc_of[$key]:-}" ]; then continue; fi
 		bound "otelbpf / $key" "$(calc %.2f "${malloc_of[ours]%% *} / ${malloc_of[$key]%% *}")" \
