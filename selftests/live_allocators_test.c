@@ -20,22 +20,17 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "allocate.h"
 #include "ktap.h"
 #include "samples.h"
 #include "tools/heap.h"
 
-#define MALLOC_OBJECT OBJECT_DIR "/progs/malloc.bpf.o"
 #define UNGUARDED "--set", "malloc.guard_percent=0" /* loops of nothing but allocations */
 #define HEAP BUILD_DIR "/selftests/tools/heap/"
 #define LIBRARY HEAP "lib/"
 #define ANSWER_MS 60000
 
 /* --- the workload -------------------------------------------------------------------- */
-
-struct heap {
-	unsigned long allocations, frees, allocated, freed, failures;
-	long live, objects;
-};
 
 /* A process: which program, how it comes by its allocator, and what it has said. */
 struct subject {
@@ -63,7 +58,7 @@ static void subject__listen(struct subject *s)
 		ASSERT_EQ(read(s->out, line + len, 1), 1);
 	} while (line[len++] != '\n');
 	line[len] = '\0';
-	ASSERT_EQ(sscanf(line, "%lu %lu %lu %lu %lu", &s->said.allocations, &s->said.frees,
+	ASSERT_EQ(sscanf(line, "%llu %llu %llu %llu %llu", &s->said.allocations, &s->said.frees,
 			 &s->said.allocated, &s->said.freed, &s->said.failures),
 		  5);
 }
@@ -206,11 +201,9 @@ static struct counted counted_now(struct live *live)
 	struct counted sum = {};
 	__u32 len = sizeof(info);
 	__u64 key, *last = NULL;
-	char path[PATH_MAX], *values;
+	char *values;
 
-	snprintf(path, sizeof(path), "%s/malloc/map/heap", live->pin_dir);
-	fd = bpf_obj_get(path);
-	ASSERT_GE(fd, 0);
+	fd = live__map_of(live, "malloc", "heap");
 	ASSERT_EQ(bpf_obj_get_info_by_fd(fd, &info, &len), 0);
 	ASSERT_EQ(info.key_size, sizeof(key));
 	ASSERT_EQ(info.value_size % sizeof(__u64), 0);
@@ -248,28 +241,12 @@ static struct json_object *export_now(struct live *live)
 	return root;
 }
 
-static struct heap heap_in(struct json_object *root, struct live *live, const struct subject *s)
-{
-	static const char *const names[] = {"allocations", "frees", "allocated", "freed",
-					    "failures",	   "live",  "objects"};
-	const char *path = live__path(live, s->name);
-	__u64 values[7];
-	char name[64];
-
-	for (int i = 0; i < 7; i++) {
-		snprintf(name, sizeof(name), "system.heap.%s", names[i]);
-		values[i] = otlp_json__total(root, name, "process.linux.cgroup", path);
-	}
-	return (struct heap){values[0], values[1], values[2], values[3],
-			     values[4], values[5], values[6]};
-}
-
 static void note_before(struct live *live, struct subject *s, int n)
 {
 	_cleanup_json_ struct json_object *root = export_now(live);
 
 	for (int i = 0; i < n; i++)
-		s[i].before = heap_in(root, live, &s[i]);
+		s[i].before = heap__in(root, live, s[i].name);
 }
 
 /* What has been counted since note_before() is what the processes say. */
@@ -289,7 +266,7 @@ static void expect_said(struct live *live, const struct subject *s, int n)
 	_cleanup_json_ struct json_object *root = export_now(live);
 
 	for (int i = 0; i < n; i++) {
-		struct heap now = heap_in(root, live, &s[i]);
+		struct heap now = heap__in(root, live, s[i].name);
 		const struct heap *before = &s[i].before, *said = &s[i].said;
 		bool ok = expect_sums(before, &now, said);
 

@@ -289,12 +289,8 @@ static __u64 samples(struct live *live)
 	struct bpf_map_info info = {};
 	__u32 len = sizeof(info);
 	__u64 count, total = 0;
-	char path[128], key[256], *prev = NULL;
-	int fd;
-
-	snprintf(path, sizeof(path), "%s/cpu/map/samples", live->pin_dir);
-	fd = bpf_obj_get(path);
-	ASSERT_GE(fd, 0);
+	char key[256], *prev = NULL;
+	int fd = live__map_of(live, "cpu", "samples");
 	ASSERT_EQ(bpf_obj_get_info_by_fd(fd, &info, &len), 0);
 	ASSERT_LE(info.key_size, sizeof(key));
 	ASSERT_EQ(info.value_size, sizeof(count));

@@ -12,79 +12,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "allocate.h"
 #include "ktap.h"
 #include "samples.h"
 
-#define MALLOC_OBJECT OBJECT_DIR "/progs/malloc.bpf.o"
 #define UNGUARDED "--set", "malloc.guard_percent=0" /* loops of nothing but allocations */
-#define ALLOCATE BUILD_DIR "/selftests/tools/allocate"
 #define ALLOCATE_DYNAMIC BUILD_DIR "/selftests/tools/allocate_dynamic"
-#define ANSWER_MS 60000
 
-struct tool {
-	pid_t pid;
-	int in, out;
-	char set_pid[64];
-};
-
-static void tool__wait(struct tool *tool)
-{
-	struct pollfd answer = {.fd = tool->out, .events = POLLIN};
-	char byte;
-
-	ASSERT_EQ(poll(&answer, 1, ANSWER_MS), 1);
-	ASSERT_EQ(read(tool->out, &byte, 1), 1);
-}
-
-/* It ends when we do: that is the end of its input. */
-static void tool__start(struct tool *tool, struct live *live, const char *program,
-			const char *const *steps)
-{
-	const char *argv[16] = {program};
-	int in[2], out[2], fd;
-	char path[PATH_MAX];
-
-	ASSERT_EQ(pipe2(in, O_CLOEXEC), 0);
-	ASSERT_EQ(pipe2(out, O_CLOEXEC), 0);
-	for (int i = 0; steps[i]; i++)
-		argv[i + 1] = steps[i];
-	live__make_cgroup(live, "heap");
-	snprintf(path, sizeof(path), "%.4000s/cgroup.procs", live__cgroup(live, "heap"));
-	tool->pid = fork();
-	ASSERT_GE(tool->pid, 0);
-	if (!tool->pid) {
-		fd = open(path, O_WRONLY | O_CLOEXEC);
-		if (fd < 0 || write(fd, "0", 1) != 1 || dup2(in[0], 0) < 0 || dup2(out[1], 1) < 0)
-			_exit(126);
-		execv(argv[0], (char *const *)argv);
-		_exit(127);
-	}
-	close(in[0]);
-	close(out[1]);
-	tool->in = in[1];
-	tool->out = out[0];
-	snprintf(tool->set_pid, sizeof(tool->set_pid), "malloc.pid=%d", tool->pid);
-	tool__wait(tool);
-}
-#define TOOL_OF(tool, live, program, ...) \
-	tool__start(tool, live, program, (const char *const[]){__VA_ARGS__, NULL})
+#define TOOL_OF(tool, live, program, ...) TOOL_IN(tool, live, program, "heap", __VA_ARGS__)
 #define TOOL(tool, live, ...) TOOL_OF(tool, live, ALLOCATE, __VA_ARGS__)
-
-static void tool__step(struct tool *tool)
-{
-	ASSERT_EQ(write(tool->in, "x", 1), 1);
-	tool__wait(tool);
-}
-
-static void tool__end(struct tool *tool)
-{
-	int status;
-
-	close(tool->in);
-	ASSERT_EQ(waitpid(tool->pid, &status, 0), tool->pid);
-	EXPECT_EQ(status, 0);
-	close(tool->out);
-}
 
 static void load(const struct tool *tool, const char *sample_bytes)
 {
@@ -93,37 +29,16 @@ static void load(const struct tool *tool, const char *sample_bytes)
 }
 #define EVERY_CALL "malloc.sample_bytes=1"
 
-struct heap {
-	__u64 allocations, frees, allocated, freed, failures, live, objects;
-};
-
-static struct heap heap_in(struct live *live, struct json_object *root)
-{
-	const char *path = live__path(live, "heap");
-	static const char *const names[] = {"allocations", "frees", "allocated", "freed",
-					    "failures",	   "live",  "objects"};
-	__u64 values[7];
-	char name[64];
-
-	for (int i = 0; i < 7; i++) {
-		snprintf(name, sizeof(name), "system.heap.%s", names[i]);
-		values[i] = otlp_json__total(root, name, "process.linux.cgroup", path);
-	}
-	return (struct heap){values[0], values[1], values[2], values[3],
-			     values[4], values[5], values[6]};
-}
-
 static struct heap heap_now(struct live *live)
 {
 	_cleanup_json_ struct json_object *root = live__export_file(live);
 
 	EXPECT_GT(otlp_json__find(root, "otelbpf.losses", NULL), 5);
 	EXPECT_EQ(otlp_json__total(root, "otelbpf.losses"), 0);
-	return heap_in(live, root);
+	return heap__in(root, live, "heap");
 }
 
-/* What tools/allocate's mix() makes. */
-#define MIX_ALLOCATIONS 509
+/* What tools/allocate's mix() makes besides. */
 #define MIX_FREES 309
 #define MIX_BYTES (500 * 100 + 77 + 1000 + 5000 + 20 + 150 + 640 + 333 + 444 + 222)
 #define MIX_KEPT 200
@@ -238,20 +153,6 @@ TEST_TIMEOUT(sampled, 60)
 #define ANY_AGE "--older-than", "1ms" /* everything: an export is later than that */
 #define LEAK_BYTES (100 * 1234)
 
-static int entries(struct live *live, const char *name)
-{
-	char path[128], key[128], *last = NULL;
-	int n = 0, fd;
-
-	snprintf(path, sizeof(path), "%s/malloc/map/%s", live->pin_dir, name);
-	fd = bpf_obj_get(path);
-	ASSERT_GE(fd, 0);
-	for (; !bpf_map_get_next_key(fd, last, key); last = key)
-		n++;
-	close(fd);
-	return n;
-}
-
 /* An exporter that owns the probe, and so consumes what it has sent: the last export of several. */
 static struct json_object *consume(struct live *live)
 {
@@ -308,7 +209,7 @@ TEST_TIMEOUT(what_is_held_by_stack, 90)
 	tool__step(&tool);
 	tool__step(&tool);
 	root = live__export_file(live);
-	heap = heap_in(live, root);
+	heap = heap__in(root, live, "heap");
 	EXPECT_EQ(profiles__weigh(root, "allocate", "alloc_objects", objects, 1), heap.allocations);
 	EXPECT_EQ(objects[0].value, MIX_ALLOCATIONS);
 	EXPECT_EQ(heap.live, LEAK_BYTES + MIX_KEPT * 100);
@@ -317,14 +218,14 @@ TEST_TIMEOUT(what_is_held_by_stack, 90)
 	json_object_put(root);
 	tool__step(&tool);
 	/* Each line of mix() and many() is a stack; two of all of them have something left. */
-	EXPECT_GT(entries(live, "stacks"), 2);
+	EXPECT_GT(live__map_entries(live, "malloc", "stacks"), 2);
 	for (int i = 0; i < 2; i++) {
 		root = consume(live);
 		expect_held(root, heap.live, heap.objects, LEAK_BYTES, 100);
 		json_object_put(root);
 	}
-	EXPECT_EQ(entries(live, "samples"), 0);
-	EXPECT_EQ(entries(live, "stacks"), 2);
+	EXPECT_EQ(live__map_entries(live, "malloc", "samples"), 0);
+	EXPECT_EQ(live__map_entries(live, "malloc", "stacks"), 2);
 	live__exporter(&output, "--format", "folded", ANY_AGE);
 	EXPECT_EQ(output.code, 0);
 	EXPECT_TRUE(strstr(output.out, ";leak_here 123400\n"));
@@ -345,8 +246,8 @@ TEST_TIMEOUT(what_is_held_by_stack, 90)
 	EXPECT_TRUE(strstr(output.out, ";leak_here 123400\n"));
 	root = consume(live);
 	json_object_put(root);
-	EXPECT_EQ(entries(live, "live"), 0);
-	EXPECT_EQ(entries(live, "stacks"), 0);
+	EXPECT_EQ(live__map_entries(live, "malloc", "live"), 0);
+	EXPECT_EQ(live__map_entries(live, "malloc", "stacks"), 0);
 	live__exporter(&output, "--format", "folded", ANY_AGE);
 	EXPECT_EQ(output.code, 0);
 	EXPECT_STREQ(output.out, "");

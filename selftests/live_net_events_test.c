@@ -272,24 +272,13 @@ TEST_TIMEOUT(each_connection_is_a_span_on_request, 60)
 static void resets(void *ctx, int gate)
 {
 	union address address = address__loopback(AF_INET, false);
-	int listener = socket__listen(&address, 1), client, server;
-	struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+	int listener = socket__listen(&address, 1);
 	struct told *told = ctx;
-	char byte;
 
 	(void)gate;
 	told->pid = getpid();
 	told->port = ntohs(address.v4.sin_port);
-	for (int i = 0; i < RESETS; i++) {
-		client = socket__connect(&address);
-		server = accept(listener, NULL, NULL);
-		ASSERT_GE(server, 0);
-		ASSERT_EQ(setsockopt(server, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once)), 0);
-		close(server);
-		ASSERT_EQ(recv(client, &byte, 1, 0), -1);
-		ASSERT_EQ(errno, ECONNRESET);
-		close(client);
-	}
+	socket__reset(listener, &address, RESETS);
 	close(listener);
 }
 

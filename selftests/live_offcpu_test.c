@@ -94,17 +94,7 @@ static void expect_blocked(struct live *live, const struct truth *truth)
 /* Threads of the workload that the probe holds for blocked. */
 static int blocked_threads(struct live *live)
 {
-	char path[PATH_MAX];
-	__u32 key, *last = NULL;
-	int fd, n = 0;
-
-	snprintf(path, sizeof(path), "%s/offcpu/map/blocked", live->pin_dir);
-	fd = bpf_obj_get(path);
-	ASSERT_GE(fd, 0);
-	for (; !bpf_map_get_next_key(fd, last, &key); last = &key)
-		n++;
-	close(fd);
-	return n;
+	return live__map_entries(live, "offcpu", "blocked");
 }
 
 /* nanosleep(2), ppoll(2), futex(2) that times out or is woken, read(2) of a pipe. */

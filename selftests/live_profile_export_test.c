@@ -33,17 +33,6 @@ static __u64 realtime_ns(void)
 }
 /* --- the kernel's maps ------------------------------------------------------------------------ */
 
-static int map_of(struct live *live, const char *name)
-{
-	char path[PATH_MAX];
-	int fd;
-
-	snprintf(path, sizeof(path), "%s/cpu/map/%s", live->pin_dir, name);
-	fd = bpf_obj_get(path);
-	ASSERT_GE(fd, 0);
-	return fd;
-}
-
 /* Where a key has its window. */
 static __u32 window_offset(int fd, __u32 *key_size)
 {
@@ -68,7 +57,7 @@ static __u32 window_offset(int fd, __u32 *key_size)
 
 static __u32 current_window(struct live *live)
 {
-	int fd = map_of(live, "data_window");
+	int fd = live__map_of(live, "cpu", "data_window");
 	struct otel_window state;
 	__u32 zero = 0;
 
@@ -81,7 +70,7 @@ static __u32 current_window(struct live *live)
 static int closed_entries(struct live *live, const char *name)
 {
 	__u32 key_size, offset, window, current = current_window(live);
-	int fd = map_of(live, name), n = 0;
+	int fd = live__map_of(live, "cpu", name), n = 0;
 	char key[256], *last = NULL;
 
 	offset = window_offset(fd, &key_size);
@@ -565,6 +554,21 @@ TEST_TIMEOUT(killed_exporter_loses_nothing, 60)
 
 /* --- for a person ----------------------------------------------------------------------------- */
 
+/* Whether it ends well, and one of its lines has the words. */
+static bool command_says(const char *command, const char *words)
+{
+	FILE *pipe = popen(command, "re");
+	bool found = false;
+	char line[512];
+
+	ASSERT_TRUE(pipe);
+	while (fgets(line, sizeof(line), pipe)) {
+		printf("%s", line);
+		found |= !!strstr(line, words);
+	}
+	return !pclose(pipe) && found;
+}
+
 static bool file_has(const char *path, const char *word)
 {
 	FILE *file = fopen(path, "re");
@@ -583,10 +587,9 @@ static bool file_has(const char *path, const char *word)
 TEST_TIMEOUT(html_and_pprof, 60)
 {
 	_cleanup_live_ struct live *live = live__begin();
-	char html[128], pprof[128], command[192], line[512];
+	char html[128], pprof[128], command[192];
 	static struct output output;
 	unsigned char magic[2] = {};
-	bool found = false;
 	struct hot hot;
 	FILE *file;
 
@@ -609,14 +612,7 @@ TEST_TIMEOUT(html_and_pprof, 60)
 	if (is_emulated() || system("go version >/dev/null 2>&1"))
 		return;
 	snprintf(command, sizeof(command), "go tool pprof -top %s 2>&1", pprof + strlen("file:"));
-	file = popen(command, "re");
-	ASSERT_TRUE(file);
-	while (fgets(line, sizeof(line), file)) {
-		printf("%s", line);
-		found |= !!strstr(line, " hot_a");
-	}
-	EXPECT_EQ(pclose(file), 0);
-	EXPECT_TRUE(found);
+	EXPECT_TRUE(command_says(command, " hot_a"));
 }
 
 /* --- other people's checker ------------------------------------------------------------------- */
@@ -648,8 +644,7 @@ static bool has_dictionary(const unsigned char *at, size_t len)
 
 static void check_with(const char *program, struct live *live, const void *data, size_t len)
 {
-	char path[128], command[PATH_MAX + 256], line[512];
-	bool passed = false;
+	char path[128], command[PATH_MAX + 256];
 	FILE *file;
 
 	snprintf(path, sizeof(path), "%s/profile%d.pb", live->tmp, live->steps++);
@@ -658,14 +653,7 @@ static void check_with(const char *program, struct live *live, const void *data,
 	ASSERT_EQ(fwrite(data, 1, len, file), len);
 	fclose(file);
 	snprintf(command, sizeof(command), "%s -check-dupes -check-orphans %s 2>&1", program, path);
-	file = popen(command, "re");
-	ASSERT_TRUE(file);
-	while (fgets(line, sizeof(line), file)) {
-		printf("%s", line);
-		passed |= !!strstr(line, "conformance checks passed");
-	}
-	EXPECT_EQ(pclose(file), 0);
-	EXPECT_TRUE(passed);
+	EXPECT_TRUE(command_says(command, "conformance checks passed"));
 }
 
 /* What is sent, on-CPU and off-CPU, of a live kernel: nothing to find fault with. */

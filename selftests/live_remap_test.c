@@ -111,23 +111,13 @@ static int run_copies(const struct self *self, char paths[FILES][128])
 	return 0;
 }
 
-static int map_of(struct live *live, const char *name)
-{
-	char path[PATH_MAX];
-	int fd;
-
-	snprintf(path, sizeof(path), "%s/cpu/map/%s", live->pin_dir, name);
-	fd = bpf_obj_get(path);
-	ASSERT_GE(fd, 0);
-	return fd;
-}
-
 /* Different stacks whose first frame is in the function, by the file that it is said to be in. */
 static void count_leaves(struct live *live, unsigned long offset, int leaves[FILES])
 {
 	__u32 numbers[FILES] = {};
 	struct otel_stack_key key, *last = NULL;
-	int ids = map_of(live, "mappings"), stacks = map_of(live, "stacks");
+	int ids = live__map_of(live, "cpu", "mappings"),
+	    stacks = live__map_of(live, "cpu", "stacks");
 	static struct otel_stack stack;
 
 	for (int i = 0; i < FILES; i++) {

@@ -179,22 +179,11 @@ static void refused(void *ctx, int gate)
 static void reset(void *ctx, int gate)
 {
 	union address address = address__loopback(AF_INET, false);
-	int listener = socket__listen(&address, 1), client, server;
-	struct linger at_once = {.l_onoff = 1, .l_linger = 0};
-	char byte;
+	int listener = socket__listen(&address, 1);
 
 	(void)ctx;
 	(void)gate;
-	for (int i = 0; i < FAILURES; i++) {
-		client = socket__connect(&address);
-		server = accept(listener, NULL, NULL);
-		ASSERT_GE(server, 0);
-		ASSERT_EQ(setsockopt(server, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once)), 0);
-		close(server);
-		ASSERT_EQ(recv(client, &byte, 1, 0), -1);
-		ASSERT_EQ(errno, ECONNRESET);
-		close(client);
-	}
+	socket__reset(listener, &address, FAILURES);
 }
 
 /* The same cgroup: what is sent comes to nobody. */

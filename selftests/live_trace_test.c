@@ -559,21 +559,6 @@ static __u64 profile_requests(struct receiver *receiver)
 	return n;
 }
 
-/* Entries of windows in a map of the probe. */
-static int entries(struct live *live, const char *name)
-{
-	char path[128], key[128], *last = NULL;
-	int n = 0, fd;
-
-	snprintf(path, sizeof(path), "%s/cpu/map/%s", live->pin_dir, name);
-	fd = bpf_obj_get(path);
-	ASSERT_GE(fd, 0);
-	for (; !bpf_map_get_next_key(fd, last, key); last = key)
-		n++;
-	close(fd);
-	return n;
-}
-
 TEST_TIMEOUT(end_sends_what_was_pending_and_what_came_since, 90)
 {
 	static const struct reply ok[] = {{.status = 200}};
@@ -581,7 +566,6 @@ TEST_TIMEOUT(end_sends_what_was_pending_and_what_came_since, 90)
 	_cleanup_live_ struct live *live = live__begin();
 	struct traced traced = {};
 	__u32 zero = 0, window[2];
-	char path[128];
 	pid_t pid;
 	int fd;
 
@@ -591,9 +575,7 @@ TEST_TIMEOUT(end_sends_what_was_pending_and_what_came_since, 90)
 	traced__run(&traced, live, "cpu", "100");
 	pid = live__start_exporter("-q", "--interval", "600s");
 	/* The window is closed, and nobody is there to take it. */
-	snprintf(path, sizeof(path), "%s/cpu/map/data_window", live->pin_dir);
-	fd = bpf_obj_get(path);
-	ASSERT_GE(fd, 0);
+	fd = live__map_of(live, "cpu", "data_window");
 	for (int i = 0; i < 30000; i++) {
 		char whole[64];
 
@@ -608,12 +590,12 @@ TEST_TIMEOUT(end_sends_what_was_pending_and_what_came_since, 90)
 	traced__run(&traced, live, "cpu", "100");
 	/* Asleep until the next export: its attempts have ended. */
 	live__wait_blocked(pid, SYS_ppoll);
-	EXPECT_GT(entries(live, "samples"), 0);
+	EXPECT_GT(live__map_entries(live, "cpu", "samples"), 0);
 	receiver__listen(receiver);
 	EXPECT_EQ(live__stop(pid), 0);
 	EXPECT_EQ(profile_requests(receiver), 2);
-	EXPECT_EQ(entries(live, "samples"), 0);
-	EXPECT_EQ(entries(live, "stacks"), 0);
+	EXPECT_EQ(live__map_entries(live, "cpu", "samples"), 0);
+	EXPECT_EQ(live__map_entries(live, "cpu", "stacks"), 0);
 	receiver__stop(receiver);
 }
 

@@ -4,78 +4,13 @@
  * more when it takes too much. Programs are copies of tools/allocate, which nobody else runs and
  * which is linked statically.
  */
-#include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include "allocate.h"
 #include "ktap.h"
 #include "samples.h"
-
-#define MALLOC_OBJECT OBJECT_DIR "/progs/malloc.bpf.o"
-#define ALLOCATE BUILD_DIR "/selftests/tools/allocate"
-#define ANSWER_MS 60000
-#define MIX_ALLOCATIONS 509 /* what tools/allocate's mix() makes */
-
-struct tool {
-	pid_t pid;
-	int in, out;
-};
-
-static void tool__wait(struct tool *tool)
-{
-	struct pollfd answer = {.fd = tool->out, .events = POLLIN};
-	char byte;
-
-	ASSERT_EQ(poll(&answer, 1, ANSWER_MS), 1);
-	ASSERT_EQ(read(tool->out, &byte, 1), 1);
-}
-
-static void tool__step(struct tool *tool)
-{
-	ASSERT_EQ(write(tool->in, "x", 1), 1);
-	tool__wait(tool);
-}
-
-/* It ends when we do: that is the end of its input. */
-static void tool__start(struct tool *tool, struct live *live, const char *program,
-			const char *cgroup, const char *first, const char *second)
-{
-	const char *argv[] = {program, first, second, NULL};
-	int in[2], out[2], fd;
-	char path[PATH_MAX];
-
-	ASSERT_EQ(pipe2(in, O_CLOEXEC), 0);
-	ASSERT_EQ(pipe2(out, O_CLOEXEC), 0);
-	live__make_cgroup(live, cgroup);
-	snprintf(path, sizeof(path), "%.4000s/cgroup.procs", live__cgroup(live, cgroup));
-	tool->pid = fork();
-	ASSERT_GE(tool->pid, 0);
-	if (!tool->pid) {
-		fd = open(path, O_WRONLY | O_CLOEXEC);
-		if (fd < 0 || write(fd, "0", 1) != 1 || dup2(in[0], 0) < 0 || dup2(out[1], 1) < 0)
-			_exit(126);
-		execv(argv[0], (char *const *)argv);
-		_exit(127);
-	}
-	close(in[0]);
-	close(out[1]);
-	tool->in = in[1];
-	tool->out = out[0];
-	tool__wait(tool);
-}
-
-static void tool__end(struct tool *tool)
-{
-	int status;
-
-	close(tool->in);
-	ASSERT_EQ(waitpid(tool->pid, &status, 0), tool->pid);
-	EXPECT_EQ(status, 0);
-	close(tool->out);
-}
 
 /* A file of its own, with a name of its own. */
 static const char *copy_tool(struct live *live, const char *name, char path[PATH_MAX])
@@ -123,13 +58,13 @@ TEST_TIMEOUT(processes_of_a_cgroup, 120)
 
 	copy_tool(live, "first", first);
 	copy_tool(live, "second", second);
-	tool__start(&inside, live, first, "in", "mix", "mix");
-	tool__start(&outside, live, first, "out", "mix", NULL);
+	TOOL_IN(&inside, live, first, "in", "mix", "mix");
+	TOOL_IN(&outside, live, first, "out", "mix");
 	snprintf(set, sizeof(set), "malloc.cgroup=%s", live__cgroup(live, "in"));
 	live__must("load", "-q", MALLOC_OBJECT, "--set", set, "--set", "malloc.sample_bytes=1",
 		   "--set", "malloc.guard_percent=0");
 	/* A process of a file that is covered, in a cgroup below, needs nobody. */
-	tool__start(&below, live, first, "in/below", "mix", NULL);
+	TOOL_IN(&below, live, first, "in/below", "mix");
 	tool__step(&inside);
 	tool__step(&outside);
 	tool__step(&below);
@@ -139,7 +74,7 @@ TEST_TIMEOUT(processes_of_a_cgroup, 120)
 	/* One of another file is seen by status, and covered by a watch. */
 	live__otelbpf(&output, "status", "malloc");
 	EXPECT_TRUE(!strstr(output.out, "not covered"));
-	tool__start(&later, live, second, "in/later", "mix", NULL);
+	TOOL_IN(&later, live, second, "in/later", "mix");
 	live__otelbpf(&output, "status", "malloc");
 	EXPECT_TRUE(strstr(output.out, "not covered") && strstr(output.out, second));
 	watch = live__start_otelbpf("watch", "-q");
@@ -161,11 +96,8 @@ TEST_TIMEOUT(processes_of_a_cgroup, 120)
 
 static void load_guarded(const struct tool *tool, const char *limit, const char *trap)
 {
-	char set[64];
-
-	snprintf(set, sizeof(set), "malloc.pid=%d", tool->pid);
-	live__must("load", "-q", MALLOC_OBJECT, "--set", set, "--set", "malloc.sample_bytes=1",
-		   "--set", limit, "--set", trap);
+	live__must("load", "-q", MALLOC_OBJECT, "--set", tool->set_pid, "--set",
+		   "malloc.sample_bytes=1", "--set", limit, "--set", trap);
 }
 
 /* Traps that are said to take a tenth of a millisecond are more than any program bears. */
@@ -178,7 +110,7 @@ TEST_TIMEOUT(guard_stops, 120)
 	__u64 counted;
 	pid_t watch;
 
-	tool__start(&tool, live, ALLOCATE, "heap", "burn", "mix");
+	TOOL_IN(&tool, live, ALLOCATE, "heap", "burn", "mix");
 	load_guarded(&tool, "malloc.guard_percent=5", "malloc.trap_ns=100000");
 	live__otelbpf(&output, "status", "malloc");
 	EXPECT_TRUE(strstr(output.out, "running"));
@@ -212,7 +144,7 @@ TEST_TIMEOUT(guard_thins, 120)
 	struct output output;
 	struct tool tool;
 
-	tool__start(&tool, live, ALLOCATE, "heap", "burn", NULL);
+	TOOL_IN(&tool, live, ALLOCATE, "heap", "burn");
 	load_guarded(&tool, "malloc.guard_percent=1", "malloc.trap_ns=0");
 	tool__step(&tool);
 	live__otelbpf(&output, "status", "malloc");

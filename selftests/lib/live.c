@@ -397,15 +397,35 @@ int live__lines(const char *text)
 
 /* --- the probe ------------------------------------------------------------------------------- */
 
-int live__map(struct live *live, const char *name)
+int live__map_of(struct live *live, const char *probe, const char *name)
 {
 	char path[PATH_MAX];
 	int fd;
 
-	snprintf(path, sizeof(path), "%s/syscalls/map/%s", live->pin_dir, name);
+	snprintf(path, sizeof(path), "%s/%s/map/%s", live->pin_dir, probe, name);
 	fd = bpf_obj_get(path);
 	ASSERT_GE(fd, 0);
 	return fd;
+}
+
+int live__map(struct live *live, const char *name)
+{
+	return live__map_of(live, "syscalls", name);
+}
+
+int live__map_entries(struct live *live, const char *probe, const char *name)
+{
+	int fd = live__map_of(live, probe, name), n = 0;
+	struct bpf_map_info info = {};
+	__u32 len = sizeof(info);
+	char key[256], *last = NULL;
+
+	ASSERT_EQ(bpf_obj_get_info_by_fd(fd, &info, &len), 0);
+	ASSERT_LE(info.key_size, sizeof(key));
+	for (; !bpf_map_get_next_key(fd, last, key); last = key)
+		n++;
+	close(fd);
+	return n;
 }
 
 static bool is_overflow_key(const char *key, __u32 size)

@@ -148,8 +148,12 @@ void live__reset(struct live *live);
 /** live__start_ns() - when the probe was loaded, from its meta map */
 __u64 live__start_ns(struct live *live);
 
-/** live__map() - descriptor of a map that the probe pinned */
+/** live__map_of() - descriptor of a map that a probe pinned; live__map() - of syscalls */
+int live__map_of(struct live *live, const char *probe, const char *name);
 int live__map(struct live *live, const char *name);
+
+/** live__map_entries() - how many entries a map of a probe has */
+int live__map_entries(struct live *live, const char *probe, const char *name);
 
 /* --- cgroups and workloads ------------------------------------------------------------------- */
 

@@ -173,6 +173,24 @@ int socket__connect(const union address *address)
 	return fd;
 }
 
+void socket__reset(int listener, const union address *address, int n)
+{
+	struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+	int client, server;
+	char byte;
+
+	for (int i = 0; i < n; i++) {
+		client = socket__connect(address);
+		server = accept(listener, NULL, NULL);
+		ASSERT_GE(server, 0);
+		ASSERT_EQ(setsockopt(server, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once)), 0);
+		close(server);
+		ASSERT_EQ(recv(client, &byte, 1, 0), -1);
+		ASSERT_EQ(errno, ECONNRESET);
+		close(client);
+	}
+}
+
 void socket__send_all(int fd, size_t n)
 {
 	static char bytes[65536];
