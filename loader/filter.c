@@ -64,7 +64,7 @@ static int take_variables(struct filter *filter)
 	const struct mapview *view = &filter->view;
 	const struct btf_type *section =
 		view->btf ? btf__type_by_id(view->btf, view->info.btf_value_type_id) : NULL;
-	const struct btf_var_secinfo *info, *vars = NULL, *deadline = NULL;
+	const struct btf_var_secinfo *info, *vars = NULL, *deadline = NULL, *turn = NULL;
 	int n, err;
 
 	if (view->denied)
@@ -80,12 +80,16 @@ static int take_variables(struct filter *filter)
 			vars = &info[i];
 		if (tag_of(view, &info[i], "deadline"))
 			deadline = &info[i];
+		if (tag_of(view, &info[i], "turn"))
+			turn = &info[i];
 	}
 	if (!vars)
 		return -ENOENT;
 	if (vars->size != sizeof(*filter->vars) || vars->offset % 8)
 		return -EPROTO;
 	if (deadline && (deadline->size != sizeof(*filter->deadline) || deadline->offset % 8))
+		return -EPROTO;
+	if (turn && (turn->size != sizeof(*filter->turn) || turn->offset % 4))
 		return -EPROTO;
 	err = map_image(filter);
 	if (err)
@@ -94,6 +98,8 @@ static int take_variables(struct filter *filter)
 	if (deadline)
 		filter->deadline =
 			(struct otel_deadline *)((char *)filter->image + deadline->offset);
+	if (turn)
+		filter->turn = (struct otel_turn *)((char *)filter->image + turn->offset);
 	for (int i = 0; i < n; i++) {
 		const struct tag *tag = tag_of(view, &info[i], "set");
 

@@ -39,6 +39,7 @@ struct filter_set {
  * @view:    the map of its variables
  * @vars:    mapped
  * @deadline: mapped; NULL if the object knows of none
+ * @turn:    likewise
  * @entries: descriptor of the map "filters", -1 if there is none
  * @max:     its max_entries
  * @set:     sets of small numbers, @sets of them
@@ -49,6 +50,7 @@ struct filter {
 	size_t image_size;
 	struct otel_filter *vars;
 	struct otel_deadline *deadline;
+	struct otel_turn *turn;
 	int entries;
 	__u32 max;
 	struct filter_set set[FILTER_SETS_MAX];

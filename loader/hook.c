@@ -27,8 +27,6 @@ struct hook {
 	int (*attach)(const struct hook *hook, const char *target, int prog);
 	/* The same for one CPU. */
 	int (*attach_cpu)(const char *target, int prog, int cpu);
-	/* NULL: exchanging programs is quick anyway */
-	int (*hold)(const char *target, int fds[HOOK_HELD]);
 	const char *btf_prefix; /* of the BTF type that stands for the target */
 	__u32 btf_kind;
 	enum bpf_attach_type type; /* of an empty program that is tried */
@@ -150,22 +148,6 @@ static int attach_raw(const struct hook *hook, const char *target, int prog)
 	return link < 0 ? -errno : link;
 }
 
-/* Different programs: 6.1 does not take one twice at the same tracepoint. */
-static int hold_raw(const char *target, int fds[HOOK_HELD])
-{
-	int n = 0;
-
-	while (n < HOOK_HELD) {
-		_cleanup_fd_ int prog = load_nothing(BPF_PROG_TYPE_RAW_TRACEPOINT, NULL);
-
-		fds[n] = prog < 0 ? -1 : bpf_raw_tracepoint_open(target, prog);
-		if (fds[n] < 0)
-			break;
-		n++;
-	}
-	return n;
-}
-
 /* --- perf events: tracepoint, kprobe, kretprobe ------------------------------ */
 
 static int open_perf_event(struct perf_event_attr *attr)
@@ -244,19 +226,6 @@ static int attach_tracepoint(const struct hook *hook, const char *target, int pr
 	attr.config = id;
 	event = open_perf_event(&attr);
 	return hook__link_event(event, prog);
-}
-
-/* All perf events of a tracepoint are one user of it. */
-static int hold_tracepoint(const char *target, int fds[HOOK_HELD])
-{
-	struct perf_event_attr attr = {.type = PERF_TYPE_TRACEPOINT};
-	long long id;
-
-	if (tracepoint_id(target, &id))
-		return 0;
-	attr.config = id;
-	fds[0] = open_perf_event(&attr);
-	return fds[0] >= 0;
 }
 
 #define KPROBE_PMU "/sys/bus/event_source/devices/kprobe"
@@ -471,24 +440,24 @@ static int attach_root_cgroup(const struct hook *hook, const char *target, int p
 
 /* clang-format off */
 static const struct hook hooks[] = {
-	{"tp_btf/", tracepoint_in_btf, attach_btf, NULL, hold_raw, TYPEDEF, BTF_KIND_TYPEDEF, 0, false},
-	{"raw_tp/", tracepoint_in_btf, attach_raw, NULL, hold_raw, TYPEDEF, BTF_KIND_TYPEDEF, 0, false},
-	{"raw_tracepoint/", tracepoint_in_btf, attach_raw, NULL, hold_raw, TYPEDEF, BTF_KIND_TYPEDEF, 0, false},
-	{"fentry/", function_in_btf, attach_btf, NULL, NULL, "", BTF_KIND_FUNC, BPF_TRACE_FENTRY, false},
-	{"fexit/", function_in_btf, attach_btf, NULL, NULL, "", BTF_KIND_FUNC, BPF_TRACE_FEXIT, true},
-	{"tracepoint/", tracepoint_in_tracefs, attach_tracepoint, NULL, hold_tracepoint, NULL, 0, 0, false},
-	{"tp/", tracepoint_in_tracefs, attach_tracepoint, NULL, hold_tracepoint, NULL, 0, 0, false},
-	{"kprobe/", kprobe_works, attach_kprobe, NULL, NULL, NULL, 0, 0, false},
-	{"kretprobe/", kprobe_works, attach_kprobe, NULL, NULL, NULL, 0, 0, true},
-	{"uprobe/", uprobe_works, NULL, NULL, NULL, NULL, 0, 0, false},
-	{"uprobe.session/", session_works, NULL, NULL, NULL, NULL, 0, 0, false},
-	{"uretprobe/", uprobe_works, NULL, NULL, NULL, NULL, 0, 0, true},
-	{"perf_event/", sampling_works, NULL, attach_sampling, NULL, NULL, 0, 0, false},
-	{"cgroup_skb/egress", cgroups_mounted, attach_root_cgroup, NULL, NULL, NULL, 0, BPF_CGROUP_INET_EGRESS, false},
-	{"cgroup_skb/ingress", cgroups_mounted, attach_root_cgroup, NULL, NULL, NULL, 0, BPF_CGROUP_INET_INGRESS, false},
-	{"iter/", iterator_in_btf, attach_iterator, NULL, NULL, "bpf_iter_", BTF_KIND_FUNC, 0, false},
-	{"xdp/", xdp_works, NULL, NULL, NULL, NULL, 0, 0, false},
-	{"tc/", tc_works, NULL, NULL, NULL, NULL, 0, 0, false},
+	{"tp_btf/", tracepoint_in_btf, attach_btf, NULL, TYPEDEF, BTF_KIND_TYPEDEF, 0, false},
+	{"raw_tp/", tracepoint_in_btf, attach_raw, NULL, TYPEDEF, BTF_KIND_TYPEDEF, 0, false},
+	{"raw_tracepoint/", tracepoint_in_btf, attach_raw, NULL, TYPEDEF, BTF_KIND_TYPEDEF, 0, false},
+	{"fentry/", function_in_btf, attach_btf, NULL, "", BTF_KIND_FUNC, BPF_TRACE_FENTRY, false},
+	{"fexit/", function_in_btf, attach_btf, NULL, "", BTF_KIND_FUNC, BPF_TRACE_FEXIT, true},
+	{"tracepoint/", tracepoint_in_tracefs, attach_tracepoint, NULL, NULL, 0, 0, false},
+	{"tp/", tracepoint_in_tracefs, attach_tracepoint, NULL, NULL, 0, 0, false},
+	{"kprobe/", kprobe_works, attach_kprobe, NULL, NULL, 0, 0, false},
+	{"kretprobe/", kprobe_works, attach_kprobe, NULL, NULL, 0, 0, true},
+	{"uprobe/", uprobe_works, NULL, NULL, NULL, 0, 0, false},
+	{"uprobe.session/", session_works, NULL, NULL, NULL, 0, 0, false},
+	{"uretprobe/", uprobe_works, NULL, NULL, NULL, 0, 0, true},
+	{"perf_event/", sampling_works, NULL, attach_sampling, NULL, 0, 0, false},
+	{"cgroup_skb/egress", cgroups_mounted, attach_root_cgroup, NULL, NULL, 0, BPF_CGROUP_INET_EGRESS, false},
+	{"cgroup_skb/ingress", cgroups_mounted, attach_root_cgroup, NULL, NULL, 0, BPF_CGROUP_INET_INGRESS, false},
+	{"iter/", iterator_in_btf, attach_iterator, NULL, "bpf_iter_", BTF_KIND_FUNC, 0, false},
+	{"xdp/", xdp_works, NULL, NULL, NULL, 0, 0, false},
+	{"tc/", tc_works, NULL, NULL, NULL, 0, 0, false},
 };
 /* clang-format on */
 
@@ -561,12 +530,4 @@ int hook__attach(const char *section, int prog, int cpu, struct failure *failure
 		return link;
 	failed(failure, EXIT_ATTACH, "cannot attach to %s: %s", section, failure__reason(link));
 	return -1;
-}
-
-int hook__hold(const char *section, int fds[HOOK_HELD])
-{
-	const char *target;
-	const struct hook *hook = hook__find(section, &target);
-
-	return hook && hook->hold ? hook->hold(target, fds) : 0;
 }

@@ -72,19 +72,4 @@ int hook__attach(const char *section, int prog, int cpu, struct failure *failure
  */
 int hook__link_event(int event, int prog);
 
-/**
- * hook__hold - keep a hook in use by what measures nothing
- * @section: the section
- * @fds:     filled with descriptors; closing them lets go
- *
- * A tracepoint that loses its last user and gets one again makes the new one wait
- * for a grace period, 20 ms maybe (kernel/tracepoint.c, TP_TRANSITION_SYNC_1_0_1,
- * and from two users to one _N_2_1). Two users more while programs are exchanged
- * avoid both.
- *
- * Return: how many descriptors, 0 if that does nothing for this kind.
- */
-#define HOOK_HELD 2
-int hook__hold(const char *section, int fds[HOOK_HELD]);
-
 #endif

@@ -108,7 +108,7 @@ int links__check_room(const char *old_dir, const struct attachable *list, int n,
 	/* Attaching the old ones again takes their programs, too. */
 	if (old_dir && need < old + n)
 		need = old + n;
-	need += (old_dir ? HOOK_HELD * n : 0) + SPARE;
+	need += SPARE;
 	if (used + (rlim_t)need <= limit.rlim_cur)
 		return 0;
 	return failed(
@@ -297,17 +297,6 @@ struct links *links__release(const char *dir)
 	if (n)
 		grace__period();
 	return links;
-}
-
-struct links *links__hold(const struct attachable *list, int n)
-{
-	struct links *held = calloc(1, sizeof(*held) + n * HOOK_HELD * sizeof(held->link[0]));
-	int fds[HOOK_HELD];
-
-	for (int i = 0; held && i < n; i++)
-		for (int k = hook__hold(list[i].section, fds); k--;)
-			held->link[held->n++].fd = fds[k];
-	return held;
 }
 
 static bool is_gone(__u32 id)

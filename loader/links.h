@@ -76,17 +76,6 @@ struct links *links__release(const char *dir);
  */
 void links__drop(struct links *links);
 
-/**
- * links__hold - keep the hooks of programs in use while these are exchanged
- * @list: the programs
- * @n:    how many
- *
- * Only for speed: see hook__hold().
- *
- * Return: to be dropped when the programs are attached, NULL if there is no memory.
- */
-struct links *links__hold(const struct attachable *list, int n);
-
 /** links__count - how many links are pinned; -errno if that cannot be seen */
 int links__count(const char *dir);
 

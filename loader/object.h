@@ -49,6 +49,7 @@ int targets__find(char **names, int n, struct target **targets, int *found);
  * @xdp_mode:   likewise
  * @target_pid: of programs on functions of user space: the option, or NULL
  * @target_binary, @target_cgroup, @target_prefixes: likewise
+ * @turn_attempt: the constant of an object that can be upgraded in turn, or NULL
  * @image:      the file, of @image_size bytes
  */
 struct object {
@@ -63,6 +64,7 @@ struct object {
 	const char *xdp_mode;
 	const __u32 *target_pid;
 	const char *target_binary, *target_cgroup, *target_prefixes;
+	__u32 *turn_attempt;
 	void *image;
 	size_t image_size;
 };

@@ -183,14 +183,25 @@ static void learn(struct object *object, __u32 var, struct option_var *option)
 		object->target_pid = option->at;
 }
 
-/* What only this machine knows, into a constant. */
-static void store_fact(const struct bpf_map *map, const struct btf_var_secinfo *info, __u32 value)
+/* A constant that the loader itself sets; NULL for what is none. */
+static __u32 *constant_at(const struct bpf_map *map, const struct btf_var_secinfo *info)
 {
 	size_t size;
 	char *image = (char *)bpf_map__initial_value((struct bpf_map *)map, &size);
 
-	if (image && info->size == sizeof(value) && info->offset + sizeof(value) <= size)
-		memcpy(image + info->offset, &value, sizeof(value));
+	if (!image || info->size != sizeof(__u32) || info->offset % sizeof(__u32) ||
+	    info->offset + sizeof(__u32) > size)
+		return NULL;
+	return (__u32 *)(image + info->offset);
+}
+
+/* What only this machine knows. */
+static void store_fact(const struct bpf_map *map, const struct btf_var_secinfo *info, __u32 value)
+{
+	__u32 *constant = constant_at(map, info);
+
+	if (constant)
+		*constant = value;
 }
 
 int options__of(struct object *object, struct option_vars *options, struct failure *failure)
@@ -219,6 +230,8 @@ int options__of(struct object *object, struct option_vars *options, struct failu
 				store_fact(map, info, netns__inode());
 			if (tagged__find(object->tagged, info->type, -1, "page_size"))
 				store_fact(map, info, sysconf(_SC_PAGESIZE));
+			if (tagged__find(object->tagged, info->type, -1, "turn_attempt"))
+				object->turn_attempt = constant_at(map, info);
 			if (!tag)
 				continue;
 			more[options->n] = (struct option_var){};

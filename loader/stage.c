@@ -25,6 +25,7 @@
 #include "sizes.h"
 #include "tagged.h"
 #include "tree.h"
+#include "turn.h"
 #include "uprobe.h"
 #include "xdp.h"
 
@@ -301,6 +302,8 @@ int stage__fill(struct stage *stage, struct failure *failure)
 
 	if (code)
 		return code;
+	if (stage->keeps)
+		turn__prepare(stage->object, stage->old.dir);
 	log__reset();
 	err = bpf_object__load(stage->object->obj);
 	if (err)
@@ -382,20 +385,107 @@ static int add_target(const struct stage *stage, struct filter *filter, struct f
 	return filter_value__add(filter, stage->object->target->probe, text, failure);
 }
 
-int stage__commit(struct stage *stage, struct failure *failure)
+/* What is there is measured by the programs that it was loaded with, or in turn by both versions.
+ */
+static bool goes_in_turn(const struct stage *stage, const struct filter *filter)
+{
+	return stage->keeps && filter->turn && stage->object->turn_attempt &&
+	       stage->old.meta.state == OTEL_STATE_RUNNING && links__count(stage->old.dir) > 0;
+}
+
+static int write_state(struct stage *stage, struct otel_meta *meta, enum otel_state state,
+		       struct failure *failure)
+{
+	int err = write_meta(stage, state, meta);
+
+	return err ? failed(failure, EXIT_MAP, "cannot write the map 'meta': %s",
+			    failure__reason(err))
+		   : 0;
+}
+
+/* The old programs measure until the new ones do: no event is lost, none counted twice. */
+static int hand_over(struct stage *stage, struct filter *filter, struct otel_meta *meta,
+		     const struct attachable *list, int n, struct failure *failure)
+{
+	struct deadline old_deadline = deadline__get(filter);
+	int code;
+
+	turn__begin(filter, stage->object);
+	code = links__attach(stage->dir, list, n, failure);
+	if (!code) {
+		deadline__start(filter, stage->object->duration_ns);
+		turn__hand_over(filter);
+		code = write_state(stage, meta, OTEL_STATE_RUNNING, failure);
+	}
+	if (!code)
+		code = take_place(stage, failure);
+	if (code) {
+		turn__hand_back(filter);
+		deadline__put(filter, &old_deadline);
+	}
+	/* Of those that do not measure: now it is the old ones that have this name. */
+	links__drop(links__release(stage->dir));
+	turn__end(filter);
+	return code;
+}
+
+/* The old programs are detached, then the new ones attached: between the two nothing is seen. */
+static int exchange(struct stage *stage, struct filter *filter, struct otel_meta *meta,
+		    const struct attachable *list, int n, struct failure *failure)
 {
 	bool stays_paused = stage->keeps && stage->old.meta.state == OTEL_STATE_PAUSED;
-	enum otel_state state = stays_paused ? OTEL_STATE_PAUSED : OTEL_STATE_RUNNING;
-	struct links *old_links = NULL, *held = NULL;
-	struct attachable list[OTEL_PROGRAMS_MAX];
-	int n = list_programs(stage, list);
-	struct deadline old_deadline = {};
-	struct otel_meta meta = {};
+	struct links *old_links = NULL;
+	struct deadline old_deadline;
 	struct current current = {};
-	struct filter filter;
-	int code = 0, err;
+	int code = 0;
 
 	/* Everything slow comes before the old programs are detached. */
+	if (stage->keeps)
+		current__find(&current, stage->dir);
+	if (stage->has_old) {
+		old_links = links__release(stage->old.dir);
+		if (!old_links && errno != ENOENT)
+			code = failed(failure, EXIT_MAP, "cannot detach what is loaded: %s",
+				      strerror(errno));
+	}
+	links__drop(old_links);
+	current__clear(&current);
+	current__close(&current);
+	old_deadline = deadline__get(filter);
+	if (!code && filter->vars) {
+		__atomic_add_fetch(&filter->vars->epoch, 1, __ATOMIC_SEQ_CST);
+		deadline__start(filter, stage->object->duration_ns);
+	}
+	if (!code && !stays_paused)
+		code = links__attach(stage->dir, list, n, failure);
+	/* Attaching takes its time, which is not part of the duration. */
+	if (!code && filter->vars)
+		deadline__start(filter, stage->object->duration_ns);
+	if (!code && !stays_paused && stage->keeps && filter->vars)
+		filter_processes__catch_up(filter);
+	if (!code)
+		code = write_state(stage, meta,
+				   stays_paused ? OTEL_STATE_PAUSED : OTEL_STATE_RUNNING, failure);
+	if (!code)
+		code = take_place(stage, failure);
+	if (!code)
+		return 0;
+	deadline__put(filter, &old_deadline);
+	if (stage->has_old && stage->old.meta.state == OTEL_STATE_RUNNING)
+		restore_old(stage, failure);
+	else
+		links__drop(links__release(stage->dir));
+	return code;
+}
+
+int stage__commit(struct stage *stage, struct failure *failure)
+{
+	struct attachable list[OTEL_PROGRAMS_MAX];
+	int n = list_programs(stage, list);
+	struct otel_meta meta = {};
+	struct filter filter;
+	int code, err;
+
 	err = filter__open(&filter, stage->dir);
 	/* What is new has no old start times either: its epoch may stay 0. */
 	if (!err || err == -ENOENT || (err == -EPERM && !stage->keeps))
@@ -414,47 +504,10 @@ int stage__commit(struct stage *stage, struct failure *failure)
 					 stage->args->filter[i], failure);
 	if (!code)
 		code = add_target(stage, &filter, failure);
-	if (code) {
-		filter__close(&filter);
-		return code;
-	}
-	if (stage->keeps)
-		current__find(&current, stage->dir);
-	if (stage->has_old) {
-		held = links__hold(list, n);
-		old_links = links__release(stage->old.dir);
-		if (!old_links && errno != ENOENT)
-			code = failed(failure, EXIT_MAP, "cannot detach what is loaded: %s",
-				      strerror(errno));
-	}
-	links__drop(old_links);
-	current__clear(&current);
-	current__close(&current);
-	old_deadline = deadline__get(&filter);
-	if (!code && filter.vars) {
-		__atomic_add_fetch(&filter.vars->epoch, 1, __ATOMIC_SEQ_CST);
-		deadline__start(&filter, stage->object->duration_ns);
-	}
-	if (!code && !stays_paused)
-		code = links__attach(stage->dir, list, n, failure);
-	/* Attaching takes its time, which is not part of the duration. */
-	if (!code && filter.vars)
-		deadline__start(&filter, stage->object->duration_ns);
-	if (!code && !stays_paused && stage->keeps && filter.vars)
-		filter_processes__catch_up(&filter);
-	err = code ? 0 : write_meta(stage, state, &meta);
-	if (err)
-		code = failed(failure, EXIT_MAP, "cannot write the map 'meta': %s",
-			      failure__reason(err));
-	if (!code)
-		code = take_place(stage, failure);
-	if (code)
-		deadline__put(&filter, &old_deadline);
-	if (code && stage->has_old && stage->old.meta.state == OTEL_STATE_RUNNING)
-		restore_old(stage, failure);
-	else if (code)
-		links__drop(links__release(stage->dir));
-	links__drop(held);
+	if (!code && goes_in_turn(stage, &filter))
+		code = hand_over(stage, &filter, &meta, list, n, failure);
+	else if (!code)
+		code = exchange(stage, &filter, &meta, list, n, failure);
 	filter__close(&filter);
 	/* Now it is the old one that has this name. */
 	if (!code && stage->has_old)

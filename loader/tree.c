@@ -16,6 +16,7 @@
 #include "cleanup.h"
 #include "netdev.h"
 #include "path.h"
+#include "turn.h"
 
 #define DIR_MODE 0750
 #define PIN_MODE 0640
@@ -113,6 +114,22 @@ int tree__remove(const char *path)
 	return rmdir(path) && errno != ENOENT ? -errno : 0;
 }
 
+/* What a load left that was killed: it may have been in the middle of handing over. */
+static void settle(const char *pin_dir, const char *name)
+{
+	char path[PATH_MAX];
+
+	if (!path__format(path, "%s/%s", pin_dir, name))
+		turn__settle(path);
+}
+
+static bool was_loading(const char *dir)
+{
+	char path[PATH_MAX];
+
+	return !path__format(path, "%s/link", dir) && !access(path, F_OK);
+}
+
 int tree__lock(const char *path, enum tree_lock how)
 {
 	for (;;) {
@@ -141,6 +158,7 @@ int tree__begin(const char *pin_dir, const char *name)
 {
 	_cleanup_fd_ int lock = -1;
 	char path[PATH_MAX];
+	bool was_killed;
 	int err, taken;
 
 	if (path__format(path, "%s/%s" TREE_NEW, pin_dir, name))
@@ -158,7 +176,10 @@ int tree__begin(const char *pin_dir, const char *name)
 	}
 	if (lock < 0)
 		return -ENOENT;
+	was_killed = was_loading(path);
 	err = remove_below(path);
+	if (was_killed)
+		settle(pin_dir, name);
 	if (!err)
 		err = path__format(path, "%s/%s" TREE_OLD, pin_dir, name);
 	if (!err)
@@ -180,10 +201,14 @@ void tree__clean(const char *pin_dir, const char *name)
 		/* Whoever holds it removes ~old, too. */
 		if (lock >= 0 || lock == -ENOENT) {
 			char old[PATH_MAX];
+			bool was_killed;
 
 			if (!path__format(old, "%s/%s" TREE_OLD, pin_dir, name))
 				tree__remove(old);
+			was_killed = was_loading(path);
 			tree__remove(path);
+			if (was_killed)
+				settle(pin_dir, name);
 		}
 	}
 	rmdir(pin_dir); /* refused unless empty */

@@ -17,6 +17,7 @@
 #include <otelbpf/cpu.bpf.h>
 #include <otelbpf/deadline.bpf.h>
 #include <otelbpf/probe.bpf.h>
+#include <otelbpf/turn.bpf.h>
 
 #include "flavors.h"
 #include "frame.h"
@@ -182,7 +183,8 @@ int kfree_skb(unsigned long long *ctx)
 	otel_cpu_begin();
 	if (bpf_core_field_exists(struct trace_event_raw_kfree_skb___rx_sk, rx_sk))
 		rx_sk = (void *)ctx[3];
-	on_drop((void *)ctx[0], ctx[2], rx_sk);
+	if (otel_turn__is_mine(OTEL_OLDER_FIRST))
+		on_drop((void *)ctx[0], ctx[2], rx_sk);
 	otel_cpu_end();
 	return 0;
 }

@@ -17,6 +17,7 @@
 #include "vmlinux.h"
 
 #include <otelbpf/otel.bpf.h>
+#include <otelbpf/turn.bpf.h>
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -152,7 +153,7 @@ int minor(struct bpf_perf_event_data *ctx)
 {
 	struct fault_value *value;
 
-	if (!otel_filter__pass())
+	if (!otel_turn__is_mine(OTEL_NEWER_FIRST) || !otel_filter__pass())
 		return 0;
 	value = fault_value__get();
 	if (!value)
@@ -197,7 +198,7 @@ int major(struct bpf_perf_event_data *ctx)
 	struct fault_value *value;
 	enum cpu_mode mode;
 
-	if (!otel_filter__pass())
+	if (!otel_turn__is_mine(OTEL_NEWER_FIRST) || !otel_filter__pass())
 		return 0;
 	value = fault_value__get();
 	if (!value)

@@ -24,6 +24,7 @@
 
 #include <otelbpf/otel.bpf.h>
 #include <otelbpf/profile.bpf.h>
+#include <otelbpf/turn.bpf.h>
 #include <otelbpf/uprobe.bpf.h>
 
 #include "malloc_weight.h"
@@ -63,7 +64,8 @@ struct thread {
 	struct guarded guarded;
 	__u32 epoch;
 	__u32 rate; /* bytes between samples when the distance was drawn; 0: it was not */
-	__u8 sampled, resized, pad[6];
+	__u32 turn; /* the slot for upgrades */
+	__u8 sampled, resized, pad[2];
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
@@ -134,6 +136,18 @@ static __always_inline _Bool take(struct thread *t, __u64 size, __u32 rate)
 	return 1;
 }
 
+/*
+ * The other programs bear to run twice for one event: the second finds no call that is waited for,
+ * no pointer that is remembered. A session's return goes to the version that had its entry.
+ */
+static __noinline _Bool take_turn(void)
+{
+	struct thread *t = bpf_task_storage_get(&threads, bpf_get_current_task_btf(), NULL,
+						BPF_LOCAL_STORAGE_GET_F_CREATE);
+
+	return otel_turn__take(t ? &t->turn : NULL, OTEL_NEWER_FIRST);
+}
+
 /* Return: whether the call's own return is wanted. */
 static __noinline int enter(struct pt_regs *ctx, __u64 size, __u64 old, __u64 result)
 {
@@ -142,7 +156,7 @@ static __noinline int enter(struct pt_regs *ctx, __u64 size, __u64 old, __u64 re
 	struct guard *g = guard__get();
 	struct thread *t;
 
-	if (!g || !otel_filter__pass())
+	if (!g || (otel_turn__is_on() && !take_turn()) || !otel_filter__pass())
 		return 0;
 	if (g->stopped) {
 		otel_lose(guard_stopped);

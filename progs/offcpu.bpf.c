@@ -25,6 +25,7 @@
 #include <otelbpf/event.bpf.h>
 #include <otelbpf/otel.bpf.h>
 #include <otelbpf/profile.bpf.h>
+#include <otelbpf/turn.bpf.h>
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -214,6 +215,8 @@ static __noinline int come_back(struct task_struct *next)
 SEC("tp_btf/sched_switch")
 int BPF_PROG(sched_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
 {
+	if (!otel_turn__is_mine(OTEL_OLDER_FIRST))
+		return 0;
 	/*
 	 * TASK_RUNNING is 0. The run queue is locked, so whoever wakes @prev by now gets no further
 	 * than TASK_WAKING. The tracepoint's own prev_state is worse: before 6.14 it says

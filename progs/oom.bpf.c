@@ -20,6 +20,7 @@
 
 #include <otelbpf/event.bpf.h>
 #include <otelbpf/otel.bpf.h>
+#include <otelbpf/turn.bpf.h>
 
 char LICENSE[] SEC("license") = "GPL";
 

@@ -44,7 +44,7 @@ struct call {
 	__u32 nr;
 	__u32 epoch;
 	__u32 n_stopped;
-	__u32 pad;
+	__u32 turn;		 /* the slot for upgrades */
 	struct otel_trace trace; /* the thread's when it entered; with events only */
 	struct stopped stopped[STOPPED_MAX];
 };

@@ -20,6 +20,7 @@
 
 #include <otelbpf/event.bpf.h>
 #include <otelbpf/otel.bpf.h>
+#include <otelbpf/turn.bpf.h>
 
 #include "syscall_abi.h"
 #include "syscall_waits.h"
@@ -219,6 +220,20 @@ static __noinline int entry_unseen(struct call *call, struct pt_regs *regs, __s6
 	return 0;
 }
 
+/* Since 6.13 a task may be preempted between two programs of these tracepoints. */
+static __noinline _Bool take_turn(void)
+{
+	struct call *call = bpf_task_storage_get(&open_calls, bpf_get_current_task_btf(), NULL,
+						 BPF_LOCAL_STORAGE_GET_F_CREATE);
+
+	return otel_turn__take(call ? &call->turn : NULL, OTEL_OLDER_FIRST);
+}
+
+static __always_inline _Bool is_my_turn(void)
+{
+	return !otel_turn__is_on() || take_turn();
+}
+
 SEC("tp_btf/sys_enter")
 int OTEL_PROG(sys_enter, struct pt_regs *regs, long id)
 {
@@ -227,7 +242,7 @@ int OTEL_PROG(sys_enter, struct pt_regs *regs, long id)
 	struct call *call;
 	__u32 nr, bit;
 
-	if (!otel_filter__pass())
+	if (!is_my_turn() || !otel_filter__pass())
 		return 0;
 	task = bpf_get_current_task_btf();
 	nr = syscall__number(id, task);
@@ -272,6 +287,8 @@ int OTEL_PROG(sys_exit, struct pt_regs *regs, long ret)
 	struct call *call;
 	__u64 start, now;
 
+	if (!is_my_turn())
+		return 0;
 	call = bpf_task_storage_get(&open_calls, bpf_get_current_task_btf(), NULL, 0);
 	if (call && call->n_stopped)
 		call__see_return(call, regs);
@@ -301,15 +318,19 @@ int OTEL_PROG(sys_exit, struct pt_regs *regs, long ret)
 SEC("tp_btf/signal_deliver")
 int OTEL_PROG(signal_deliver, int sig, struct kernel_siginfo *info, struct k_sigaction *ka)
 {
-	on_signal(ka);
+	if (is_my_turn())
+		on_signal(ka);
 	return 0;
 }
 
 SEC("tp_btf/sched_process_exit")
 int OTEL_PROG(process_exit, struct task_struct *task)
 {
-	struct call *call = bpf_task_storage_get(&open_calls, task, NULL, 0);
+	struct call *call;
 
+	if (!is_my_turn())
+		return 0;
+	call = bpf_task_storage_get(&open_calls, task, NULL, 0);
 	if (call && call->epoch == otel_filter.epoch)
 		count_total(unreturned, !!call->start + call->n_stopped);
 	return 0;

@@ -203,7 +203,8 @@ SEC("tp_btf/tcp_retransmit_synack")
 int BPF_PROG(retransmit_synack, struct sock *sk)
 {
 	otel_cpu_begin();
-	count_traffic(sk, retransmits_syn_ack);
+	if (otel_turn__is_mine(OTEL_OLDER_FIRST))
+		count_traffic(sk, retransmits_syn_ack);
 	otel_cpu_end();
 	return 0;
 }
@@ -223,7 +224,8 @@ SEC("tp_btf/tcp_receive_reset")
 int BPF_PROG(receive_reset, struct sock *sk)
 {
 	otel_cpu_begin();
-	on_receive_reset(sk);
+	if (otel_turn__is_mine(OTEL_OLDER_FIRST))
+		on_receive_reset(sk);
 	otel_cpu_end();
 	return 0;
 }
@@ -271,7 +273,8 @@ SEC("tp_btf/tcp_send_reset")
 int BPF_PROG(send_reset, struct sock *sk)
 {
 	otel_cpu_begin();
-	on_send_reset(sk);
+	if (otel_turn__is_mine(OTEL_OLDER_FIRST))
+		on_send_reset(sk);
 	otel_cpu_end();
 	return 0;
 }
@@ -298,7 +301,8 @@ SEC("tp_btf/tcp_probe")
 int BPF_PROG(segment, struct sock *sk, struct sk_buff *skb)
 {
 	otel_cpu_begin();
-	on_segment(sk, skb);
+	if (otel_turn__is_mine(OTEL_OLDER_FIRST))
+		on_segment(sk, skb);
 	otel_cpu_end();
 	return 0;
 }

@@ -8,6 +8,8 @@
 #ifndef OTELBPF_TCP_CONNECT_H
 #define OTELBPF_TCP_CONNECT_H
 
+#include <otelbpf/turn.bpf.h>
+
 #include "tcp_event.h"
 
 static __noinline int unroutable(enum tcp_type type, int error, const struct sockaddr *address)
@@ -39,7 +41,8 @@ OTEL_HOOK("connect without a route", 1)
 SEC("?fexit/tcp_v4_connect")
 int BPF_PROG(connect4, struct sock *sk, struct sockaddr *address, int len, int ret)
 {
-	unroutable(ipv4, ret, address);
+	if (otel_turn__is_mine(OTEL_NEWER_FIRST))
+		unroutable(ipv4, ret, address);
 	return 0;
 }
 
@@ -48,7 +51,7 @@ SEC("?fexit/tcp_v6_connect")
 int BPF_PROG(connect6, struct sock *sk, struct sockaddr *address, int len, int ret)
 {
 	/* IPv4 over an IPv6 socket has just been through tcp_v4_connect(). */
-	if (socket__type(sk) != ipv4)
+	if (otel_turn__is_mine(OTEL_NEWER_FIRST) && socket__type(sk) != ipv4)
 		unroutable(ipv6, ret, address);
 	return 0;
 }
@@ -81,7 +84,8 @@ int BPF_KRETPROBE(connect4_return, int ret)
 
 	if (is_mapped)
 		*is_mapped = 1;
-	unroutable(ipv4, ret, NULL);
+	if (otel_turn__is_mine(OTEL_OLDER_FIRST))
+		unroutable(ipv4, ret, NULL);
 	return 0;
 }
 
@@ -90,8 +94,11 @@ SEC("?kretprobe/tcp_v6_connect")
 int BPF_KRETPROBE(connect6_return, int ret)
 {
 	__u64 thread = bpf_get_current_pid_tgid();
-	__u32 *is_mapped = bpf_map_lookup_elem(&connecting, &thread);
+	__u32 *is_mapped;
 
+	if (!otel_turn__is_mine(OTEL_OLDER_FIRST))
+		return 0;
+	is_mapped = bpf_map_lookup_elem(&connecting, &thread);
 	if (!is_mapped || !*is_mapped)
 		unroutable(ipv6, ret, NULL);
 	bpf_map_delete_elem(&connecting, &thread);

@@ -22,6 +22,7 @@
 #include <otelbpf/event.bpf.h>
 #include <otelbpf/otel.bpf.h>
 #include <otelbpf/skb.bpf.h>
+#include <otelbpf/turn.bpf.h>
 
 /* clang-format off */
 OTEL_LOSSES(
@@ -144,7 +145,7 @@ static __always_inline _Bool is_tcp(struct __sk_buff *skb)
 SEC("cgroup_skb/egress")
 int sent(struct __sk_buff *skb)
 {
-	if (!is_tcp(skb))
+	if (!is_tcp(skb) && otel_turn__is_mine(OTEL_OLDER_FIRST))
 		on_packet(skb, 1);
 	return PASS;
 }
@@ -152,7 +153,7 @@ int sent(struct __sk_buff *skb)
 SEC("cgroup_skb/ingress")
 int received(struct __sk_buff *skb)
 {
-	if (!is_tcp(skb))
+	if (!is_tcp(skb) && otel_turn__is_mine(OTEL_OLDER_FIRST))
 		on_packet(skb, 0);
 	return PASS;
 }
@@ -186,7 +187,8 @@ SEC("tp_btf/udp_fail_queue_rcv_skb")
 int BPF_PROG(queue_full, int error, struct sock *sk)
 {
 	otel_cpu_begin();
-	on_drop(error, sk);
+	if (otel_turn__is_mine(OTEL_OLDER_FIRST))
+		on_drop(error, sk);
 	otel_cpu_end();
 	return 0;
 }

@@ -237,6 +237,36 @@ TEST(minor_faults_are_those_of_the_process)
 	EXPECT_EQ(otlp_json__total(root, "otelbpf.losses"), 0);
 }
 
+static bool *is_over;
+
+static PLAIN void until_over(char *at, size_t pages)
+{
+	do {
+		by_writing(at, pages);
+		if (madvise(at, pages * page, MADV_DONTNEED))
+			_exit(1);
+	} while (pages >= 1000 && !*(volatile bool *)is_over);
+}
+
+TEST_TIMEOUT(upgrades_under_load_count_each_fault_once, 60)
+{
+	_cleanup_live_ struct live *live = live__begin();
+	_cleanup_json_ struct json_object *root = NULL;
+	struct window window;
+	pid_t upgrades;
+
+	prepare();
+	is_over = shared_memory(sizeof(*is_over));
+	load(live, FAULTS_OBJECT, NULL);
+	upgrades = live__start_upgrades(FAULTS_OBJECT, is_over);
+	window = faults_in(live, "in/a", until_over, NULL, 0, 1000);
+	EXPECT_EQ(live__wait(upgrades), 0);
+	root = live__export_file(live);
+	EXPECT_GT(window.minor, 2000);
+	EXPECT_EQ(otlp_json__total(root, FAULTS), window.minor + window.major);
+	munmap(is_over, sizeof(*is_over));
+}
+
 static void *touch_some(void *arg)
 {
 	by_writing(arg, 2000);

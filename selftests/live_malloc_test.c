@@ -119,6 +119,35 @@ TEST_TIMEOUT(exact_totals_of_a_file, 60)
 	tool__end(&tool);
 }
 
+#define CHURNS 12
+#define CHURN_BYTES                                 \
+	(20000ULL * 32 + 9 * (2047ULL * 2048 / 2) + \
+	 (20000 - 9 * 2048) * (20000ULL - 9 * 2048 - 1) / 2)
+
+/* Upgraded twice while it allocates and frees without a pause. */
+TEST_TIMEOUT(upgrades_under_load_count_each_call_once, 120)
+{
+	_cleanup_live_ struct live *live = live__begin();
+	struct heap heap;
+	struct tool tool;
+
+	TOOL(&tool, live, "many", "many", "many", "many", "many", "many", "many", "many", "many",
+	     "many", "many", "many");
+	load(&tool, EVERY_CALL);
+	ASSERT_EQ(write(tool.in, "xxxxxxxxxxxx", CHURNS), CHURNS);
+	load(&tool, EVERY_CALL);
+	load(&tool, EVERY_CALL);
+	for (int i = 0; i < CHURNS; i++)
+		tool__wait(&tool);
+	heap = heap_now(live);
+	EXPECT_EQ(heap.allocations, 20000 * CHURNS);
+	EXPECT_EQ(heap.frees, 20000 * CHURNS);
+	EXPECT_EQ(heap.allocated, CHURN_BYTES * CHURNS);
+	EXPECT_EQ(heap.freed, CHURN_BYTES * CHURNS);
+	EXPECT_EQ(heap.objects, 0);
+	tool__end(&tool);
+}
+
 /*
  * 21 MB in samples of 4 KiB: some 5,000 of them, so chance makes 1.5 % or so. Whether there is a
  * bias is malloc_weight_test's question; here a missing weight would be seen.

@@ -151,6 +151,45 @@ TEST_TIMEOUT(datagrams_are_counted_to_the_byte, 60)
 	live__must("unload");
 }
 
+struct stream {
+	bool is_over;
+	__u64 datagrams;
+};
+
+static void until_over(void *ctx, int gate)
+{
+	union address server = address__loopback(AF_INET, false), client = server;
+	int to = bound(&server, 0), from = bound(&client, 0);
+	struct stream *stream = ctx;
+	char byte = 1;
+
+	(void)gate;
+	do {
+		send_to(from, &server, &byte, 1);
+		ASSERT_EQ(recv(to, &byte, 1, 0), 1);
+		stream->datagrams++;
+	} while (!*(volatile bool *)&stream->is_over);
+}
+
+TEST_TIMEOUT(upgrades_under_load_count_each_datagram_once, 60)
+{
+	struct live *live _cleanup_live_ = live__begin();
+	struct json_object *root _cleanup_json_ = NULL;
+	struct stream *stream = shared(sizeof(*stream));
+	pid_t upgrades;
+
+	load_udp(live, NULL);
+	upgrades = live__start_upgrades(UDP_OBJECT, &stream->is_over);
+	place__run(live, "a", until_over, stream);
+	EXPECT_EQ(live__wait(upgrades), 0);
+	root = live__export_file(live);
+	EXPECT_GT(stream->datagrams, 1000);
+	EXPECT_EQ(OF(UDP "datagrams", "a", DIRECTION, "transmit"), stream->datagrams);
+	EXPECT_EQ(OF(UDP "datagrams", "a", DIRECTION, "receive"), stream->datagrams);
+	EXPECT_EQ(OF(UDP "sessions", "a"), 2); /* one of each end */
+	munmap(stream, sizeof(*stream));
+}
+
 static void pauses(void *ctx, int gate)
 {
 	union address server = address__loopback(AF_INET, false), client = server;

@@ -9,7 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -56,6 +58,65 @@ TEST(load_over_a_loaded_probe_keeps_its_counts)
 	/* The filter was kept, too: nobody else is in it. */
 	live__expect_calls(live, root, "a", expected);
 	live__expect_totals(root, 550, 50, 1);
+}
+
+#define CALLERS 4 /* more than there are CPUs: some are preempted wherever they are */
+
+/* What each has called, and the word to end. Shared. */
+struct callers {
+	bool is_over;
+	__u64 calls[CALLERS];
+};
+
+static void call_until_over(struct live *live, struct callers *callers, int me)
+{
+	live__join(live);
+	while (!__atomic_load_n(&callers->is_over, __ATOMIC_RELAXED)) {
+		syscall(SYS_getppid);
+		__atomic_store_n(&callers->calls[me], callers->calls[me] + 1, __ATOMIC_RELAXED);
+	}
+	_exit(0);
+}
+
+/* Upgrades while programs call as fast as they can, at least a thousand times between two. */
+TEST_TIMEOUT(upgrades_under_load_count_each_call_once, 60)
+{
+	struct callers *callers = mmap(NULL, sizeof(*callers), PROT_READ | PROT_WRITE,
+				       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	int upgrades = getenv("KTAP_TIMEOUT_FACTOR") ? 5 : 10;
+	_cleanup_live_ struct live *live = live__begin();
+	_cleanup_json_ struct json_object *root = NULL;
+	pid_t pids[CALLERS];
+	__u64 calls = 0;
+
+	ASSERT_NE(callers, MAP_FAILED);
+	live__load(live);
+	fflush(NULL);
+	for (int i = 0; i < CALLERS; i++) {
+		pids[i] = fork();
+		ASSERT_GE(pids[i], 0);
+		if (!pids[i])
+			call_until_over(live, callers, i);
+	}
+	for (int i = 0; i < upgrades; i++) {
+		for (int k = 0; k < CALLERS; k++) {
+			__u64 since = __atomic_load_n(&callers->calls[k], __ATOMIC_RELAXED);
+
+			while (__atomic_load_n(&callers->calls[k], __ATOMIC_RELAXED) < since + 1000)
+				usleep(100);
+		}
+		live__must_run(LOAD_SYSCALLS);
+	}
+	__atomic_store_n(&callers->is_over, true, __ATOMIC_RELAXED);
+	for (int i = 0; i < CALLERS; i++) {
+		EXPECT_EQ(live__wait(pids[i]), 0);
+		calls += callers->calls[i];
+	}
+	root = live__export_file(live);
+	printf("%llu calls\n", (unsigned long long)calls);
+	EXPECT_EQ(live__count(live, root, "", "getppid"), calls);
+	live__expect_no_losses(root);
+	munmap(callers, sizeof(*callers));
 }
 
 TEST(load_over_a_paused_probe_leaves_it_paused)

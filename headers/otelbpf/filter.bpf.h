@@ -186,7 +186,7 @@ static __always_inline _Bool otel_filter__pass(void)
  */
 static __always_inline _Bool otel_filter__sees_all(void)
 {
-	__u32 flags = otel_filter.flags;
+	__u32 flags = otel_filter.flags & ~OTEL_FILTER_F_TURN;
 
 	return !flags || (flags == OTEL_FILTER_F_DEADLINE && !otel_deadline__passed());
 }

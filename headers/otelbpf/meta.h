@@ -73,6 +73,8 @@ enum otel_filter_kind {
 #define OTEL_FILTER_F_ELSE(kind) (1U << ((kind) + 16))
 /* flags: after otel_deadline.at_ns nothing passes */
 #define OTEL_FILTER_F_DEADLINE (1U << 15)
+/* flags: two versions are attached, and otel_turn says which one measures */
+#define OTEL_FILTER_F_TURN (1U << 14)
 
 /**
  * struct otel_filter - what the hot path loads, alone in one variable
@@ -103,6 +105,25 @@ struct otel_deadline {
 	__u64 at_ns;
 	__u64 passed_ns;
 	__u64 duration_ns;
+};
+
+/** enum otel_turn_step - how far an upgrade is: see turn.bpf.h */
+enum otel_turn_step {
+	OTEL_TURN_ATTACH = 0,
+	OTEL_TURN_BOTH = 1,
+	OTEL_TURN_HANDED = 2,
+};
+
+/**
+ * struct otel_turn - which of two versions measures; looked at if OTEL_FILTER_F_TURN is set
+ * @attempt: of an upgrade: counts up with each, also one that fails
+ * @step:    enum otel_turn_step
+ *
+ * Written by the loader.
+ */
+struct otel_turn {
+	__u32 attempt;
+	__u32 step;
 };
 
 /**
@@ -144,6 +165,7 @@ OTEL_STATIC_ASSERT(sizeof(struct otel_meta) == 24 + 64 + 512, "otel_meta has a h
 OTEL_STATIC_ASSERT(sizeof(struct otel_program) == 192, "otel_program has a hole");
 OTEL_STATIC_ASSERT(sizeof(struct otel_filter) == 16, "otel_filter has a hole");
 OTEL_STATIC_ASSERT(sizeof(struct otel_deadline) == 24, "otel_deadline has a hole");
+OTEL_STATIC_ASSERT(sizeof(struct otel_turn) == 8, "otel_turn has a hole");
 OTEL_STATIC_ASSERT(sizeof(struct otel_filter_key) == 32, "otel_filter_key has a hole");
 
 #endif

@@ -15,6 +15,7 @@
  *
  * Besides, for those that have a use for it:
  *   event.bpf.h   spans and log records
+ *   turn.bpf.h    upgrades that count each event once
  *   profile.bpf.h stacks
  */
 #ifndef OTELBPF_OTEL_BPF_H

@@ -13,7 +13,7 @@
 #define ANSWER_MS 60000
 #define STEPS_MAX 14
 
-static void tool__wait(struct tool *tool)
+void tool__wait(struct tool *tool)
 {
 	struct pollfd answer = {.fd = tool->out, .events = POLLIN};
 	char byte;

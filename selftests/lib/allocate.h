@@ -44,6 +44,9 @@ void tool__start(struct tool *tool, struct live *live, const char *program, cons
 /** tool__step() - let it take its next step, to the end */
 void tool__step(struct tool *tool);
 
+/** tool__wait() - the end of one, where it was let take several */
+void tool__wait(struct tool *tool);
+
 /** tool__end() - and expect that it ends well */
 void tool__end(struct tool *tool);
 

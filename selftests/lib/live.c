@@ -351,6 +351,21 @@ void live__must_run(const char *const *args)
 	ASSERT_EQ(output.code, 0);
 }
 
+pid_t live__start_upgrades(const char *object, bool *over)
+{
+	pid_t pid;
+
+	fflush(NULL);
+	pid = fork();
+	ASSERT_GE(pid, 0);
+	if (pid)
+		return pid;
+	for (int i = 0; i < 3; i++)
+		live__must("load", "-q", object);
+	__atomic_store_n(over, true, __ATOMIC_SEQ_CST);
+	_exit(0);
+}
+
 pid_t live__spawn_program(const char *program, const char *const *args)
 {
 	const char *argv[ARGS_MAX];

@@ -142,6 +142,12 @@ int live__lines(const char *text);
 	live__load_with(live, (const char *const[]){NULL, ##__VA_ARGS__, NULL} + 1)
 void live__load_with(struct live *live, const char *const *args);
 
+/**
+ * live__start_upgrades() - load an object over itself, three times, in a process for live__wait()
+ * @over: set when it has, in memory that is shared
+ */
+pid_t live__start_upgrades(const char *object, bool *over);
+
 /** live__reset() - set all that the probe has counted to nothing */
 void live__reset(struct live *live);
 
