@@ -61,7 +61,7 @@ static __noinline int begin_child(struct sock *sk)
 	if (!conn)
 		return 0;
 	/* The listening socket's verdict holds for it, unless that is of before a pause. */
-	if (conn->epoch != otel_filter.epoch + 1)
+	if (conn->epoch != conn__epoch())
 		conn->generation = 0;
 	conn__reset(conn, server, TCP_SYN_RECV);
 	conn__settle(conn, sk, 0);
@@ -82,7 +82,9 @@ static __always_inline void on_state(struct sock *sk, __u32 old, __u32 new, _Boo
 	if (!socket__is_tcp(sk))
 		return;
 	conn = bpf_sk_storage_get(&conns, sk, 0, 0);
-	is_known = conn && conn->epoch == otel_filter.epoch + 1;
+	if (conn && new == TCP_CLOSE && conn__end_claimed(conn))
+		return;
+	is_known = conn && conn->epoch == conn__epoch();
 	if (is_known && conn->state == new)
 		return; /* the other one of the two programs was here */
 	if (new == TCP_SYN_SENT || new == TCP_LISTEN) {

@@ -15,6 +15,7 @@ OTEL_LOSSES(
 	OTEL_LOSS(socket_storage)   /* no memory for a socket's entry */
 	OTEL_LOSS(handshake_unseen) /* established, but when its SYN came is not known */
 	OTEL_LOSS(out_of_range)	    /* longer than 2^20 s */
+	OTEL_LOSS(socket_busy)	    /* of one that was being taken in on another CPU */
 	OTEL_EVENT_LOSSES
 );
 /* clang-format on */
@@ -36,7 +37,8 @@ const volatile __u32 zero_window OTEL_OPTION("0..1", "",
  * @start:       when the SYN was sent, 0: not seen
  * @established: when the handshake ended, 0: not seen
  * @sent, @received, @segments_out, @segments_in, @retransmits, @drops: counted so far
- * @epoch:       of otel_filter, and one more: what is of another time starts anew
+ * @epoch:       of otel_filter, and one more: what is of another time starts anew; with
+ *               CONN_CLAIMED, and then CONN_ENDED, while the rest is being written
  * @generation:  of the filter that said @selected, and one more
  * @counted:     is in the table of open connections
  * @state:       the last that was seen
@@ -69,6 +71,15 @@ struct {
 	__type(key, int);
 	__type(value, struct conn);
 } conns SEC(".maps");
+
+#define CONN_CLAIMED (1U << 31)
+#define CONN_ENDED (1U << 30)
+
+/* What an entry of the present says that is complete. */
+static __always_inline __u32 conn__epoch(void)
+{
+	return (otel_filter.epoch + 1) & (CONN_ENDED - 1);
+}
 
 /* What the table's key says of a socket. */
 static __noinline int conn__key(const struct conn *conn, struct sock *sk, struct conn_key *key)
@@ -241,7 +252,7 @@ static __noinline int conn__reset(struct conn *conn, enum tcp_role role, __u8 st
 	conn->segments_in = 0;
 	conn->retransmits = 0;
 	conn->drops = 0;
-	conn->epoch = otel_filter.epoch + 1;
+	conn->epoch = conn__epoch();
 	conn->counted = 0;
 	conn->error = 0;
 	conn->state = state;
@@ -278,6 +289,24 @@ static __noinline struct conn *conn__make(struct sock *sk, struct task_struct *t
 	return conn;
 }
 
+/*
+ * A socket ends that another CPU is taking in, or a program that we interrupt on this one: that one
+ * is told, as it would count an open connection. Returns false if it is done already.
+ */
+static __always_inline _Bool conn__end_claimed(struct conn *conn)
+{
+	__u32 was = *(volatile __u32 *)&conn->epoch;
+
+	if (!(was & CONN_CLAIMED))
+		return 0;
+	if (was & CONN_ENDED)
+		return 1; /* the other one of the two programs was here */
+	if (__sync_val_compare_and_swap(&conn->epoch, was, was | CONN_ENDED) != was)
+		return 0;
+	otel_lose(socket_busy);
+	return 1;
+}
+
 /**
  * conn__meet - what we know of a socket; take it in if that is nothing
  * @sk:   a TCP socket
@@ -286,12 +315,12 @@ static __noinline struct conn *conn__make(struct sock *sk, struct task_struct *t
  * A socket that was there before the programs were attached, or whose entry is of before a
  * pause, is taken in as it is and is no new connection.
  *
- * Return: its entry; NULL if it is not selected.
+ * Return: its entry; NULL if it is not selected, or is being taken in on another CPU.
  */
 static __noinline struct conn *conn__meet(struct sock *sk, struct task_struct *task)
 {
 	__u8 state = sk->__sk_common.skc_state;
-	__u32 epoch = otel_filter.epoch + 1, was;
+	__u32 epoch = conn__epoch(), was;
 	struct conn *conn;
 
 	conn = bpf_sk_storage_get(&conns, sk, 0, 0);
@@ -302,9 +331,15 @@ static __noinline struct conn *conn__meet(struct sock *sk, struct task_struct *t
 	was = conn->epoch;
 	if (was == epoch)
 		return conn;
-	/* One of those that meet it at once does this, and the others pass it by. */
-	if (__sync_val_compare_and_swap(&conn->epoch, was, epoch) != was)
+	/*
+	 * One of those that meet it at once does this, and the others pass it by: they must not
+	 * take what is not written yet for a baseline of 0.
+	 */
+	if (was & CONN_CLAIMED ||
+	    __sync_val_compare_and_swap(&conn->epoch, was, epoch | CONN_CLAIMED) != was) {
+		otel_lose(socket_busy);
 		return NULL;
+	}
 	conn->start = 0;
 	conn->established = 0;
 	conn->counted = 0;
@@ -317,6 +352,13 @@ static __noinline struct conn *conn__meet(struct sock *sk, struct task_struct *t
 		conn->drops = sk->sk_drops.counter;
 	} else if (state__is_open(state)) {
 		conn__set_baseline(conn, sk);
+	}
+	/* It has ended meanwhile, and nobody else will come. */
+	if (__sync_val_compare_and_swap(&conn->epoch, epoch | CONN_CLAIMED, epoch) !=
+	    (epoch | CONN_CLAIMED)) {
+		conn->state = TCP_CLOSE;
+		__sync_lock_test_and_set(&conn->epoch, epoch);
+		return NULL;
 	}
 	conn__settle(conn, sk, state__is_open(state));
 	return conn;
