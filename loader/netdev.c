@@ -194,7 +194,111 @@ void netdev__undo_all(const char *dir)
 	}
 }
 
+static bool is_here(const struct pin *pin)
+{
+	return !pin->netns || pin->netns == netns__inode();
+}
+
+static bool has_pin(char **names, unsigned int index)
+{
+	struct pin pin;
+
+	for (char **name = names; name && *name; name++)
+		if (parse_pin(*name, &pin) && pin.index == index && is_here(&pin))
+			return true;
+	return false;
+}
+
+/* --- another version ------------------------------------------------------------ */
+
+static const struct attachable *program_of(const struct attachable *list, int n, const char *name,
+					   const struct pin *pin)
+{
+	for (int i = 0; i < n; i++)
+		if (strlen(list[i].name) == pin->prog && !strncmp(list[i].name, name, pin->prog))
+			return &list[i];
+	return NULL;
+}
+
+/* A filter's pin is its program. The new one is pinned before, as always where there is no link. */
+static int replace_filter(int old, int new, const struct pin *pin)
+{
+	struct bpf_prog_info info = {};
+	__u32 len = sizeof(info);
+	int home, err;
+
+	if (bpf_obj_get_info_by_fd(old, &info, &len))
+		return -errno;
+	home = netns__enter(pin->netns);
+	if (home < 0)
+		return home;
+	err = tc__replace(pin->index, pin->way == NETDEV_CLSACT_EGRESS, info.id, new);
+	netns__leave(home);
+	return err;
+}
+
+static int take_over(const char *from, const char *to, const char *name, const struct pin *pin,
+		     int prog)
+{
+	_cleanup_fd_ int fd = -1;
+	char path[PATH_MAX];
+	int err;
+
+	err = path__format(path, "%s/link/%s", from, name);
+	fd = err ? -1 : bpf_obj_get(path);
+	if (fd < 0)
+		return err ? err : -errno;
+	err = tree__pin(pin->netns ? prog : fd, "%s/link/%s", to, name);
+	if (!err && pin->netns)
+		err = replace_filter(fd, prog, pin);
+	else if (!err && bpf_link_update(fd, prog, NULL))
+		err = -errno;
+	if (err)
+		path__format(path, "%s/link/%s", to, name);
+	unlink(path);
+	/* What has gone with its interface is nobody's any more. */
+	return err == -ENOENT || err == -ENODEV || err == -ENOLINK ? 0 : err;
+}
+
+int netdev__take_over(const char *from, const char *to, const struct attachable *list, int n)
+{
+	_cleanup_names_ char **names = NULL;
+	char path[PATH_MAX];
+	int err;
+
+	err = path__format(path, "%s/link", from);
+	err = err ? err : pins__list(path, &names);
+	for (char **name = names; err >= 0 && name && *name; name++) {
+		const struct attachable *prog;
+		struct pin pin;
+
+		if (!parse_pin(*name, &pin) || pin.way == NETDEV_DISPATCHER_NATIVE ||
+		    pin.way == NETDEV_DISPATCHER_GENERIC)
+			continue;
+		prog = program_of(list, n, *name, &pin);
+		if (prog)
+			err = take_over(from, to, *name, &pin, prog->fd);
+	}
+	return err < 0 ? err : 0;
+}
+
 /* --- attaching ------------------------------------------------------------------ */
+
+/* It has been taken over from another version. */
+static bool is_attached(const struct netdev *netdev, const char *prog)
+{
+	_cleanup_names_ char **names = NULL;
+	char path[PATH_MAX];
+	struct pin pin;
+
+	if (path__format(path, "%s/link", netdev->dir) || pins__list(path, &names) < 0)
+		return false;
+	for (char **name = names; name && *name; name++)
+		if (parse_pin(*name, &pin) && pin.index == netdev->index && is_here(&pin) &&
+		    pin.prog == strlen(prog) && !strncmp(*name, prog, pin.prog))
+			return true;
+	return false;
+}
 
 /* Returns 0 or -errno. */
 static int attach_one(struct netdev *netdev, const struct attachable *prog)
@@ -202,6 +306,8 @@ static int attach_one(struct netdev *netdev, const struct attachable *prog)
 	char name[NAME_MAX], mode[16];
 	int link, err = 0;
 
+	if (is_attached(netdev, prog->name))
+		return 0;
 	if (sscanf(prog->section, "xdp/%15[^/]/", mode) == 1)
 		link = xdp__attach(netdev, mode, prog->fd);
 	else
@@ -247,8 +353,12 @@ static void attach_interface(struct netdev *netdev, const struct attachable *lis
 			     struct result *result)
 {
 	int ingress = NOT_TRIED;
+	bool has_another = false;
 
-	for (int i = 0; i < n; i++) {
+	for (int i = 0; i < n; i++)
+		has_another |= is_kind(&list[i], "tc/ingress_without_xdp/") &&
+			       is_attached(netdev, list[i].name);
+	for (int i = 0; i < n && !has_another; i++) {
 		if (!is_kind(&list[i], "xdp/") || is_kind(&list[i], "xdp/none/") ||
 		    !netdev__matches(patterns_of(list[i].section), netdev->name))
 			continue;
@@ -321,21 +431,6 @@ static bool has_gone(int fd, const struct pin *pin)
 		return pin->netns == netns__inode() && !if_indextoname(pin->index, name);
 	/* A tcx link's number stands where an XDP link's does. */
 	return !bpf_obj_get_info_by_fd(fd, &info, &len) && !info.xdp.ifindex;
-}
-
-static bool is_here(const struct pin *pin)
-{
-	return !pin->netns || pin->netns == netns__inode();
-}
-
-static bool has_pin(char **names, unsigned int index)
-{
-	struct pin pin;
-
-	for (char **name = names; name && *name; name++)
-		if (parse_pin(*name, &pin) && pin.index == index && is_here(&pin))
-			return true;
-	return false;
 }
 
 static void let_go(const char *probe, const char *dir, char **names)

@@ -73,6 +73,20 @@ int netdev__check_patterns(const char *patterns);
 int netdev__attach(const char *dir, const struct attachable *list, int n, struct failure *failure);
 
 /**
+ * netdev__take_over - give links and filters of a probe's other version new programs
+ * @from: the directory that has them
+ * @to:   the one whose they are then
+ * @list: programs
+ * @n:    how many
+ *
+ * Each in one step, so that no packet is missed or counted twice. Places in libxdp's dispatcher
+ * stay where they are: there both versions may be, and take turns.
+ *
+ * Return: 0 or -errno; what has been taken over then is so.
+ */
+int netdev__take_over(const char *from, const char *to, const struct attachable *list, int n);
+
+/**
  * netdev__follow - attach to interfaces that have come, let go of those that have gone
  * @probe: its name, for what is said of each change
  * @dir:   the probe's directory

@@ -49,7 +49,8 @@ int targets__find(char **names, int n, struct target **targets, int *found);
  * @xdp_mode:   likewise
  * @target_pid: of programs on functions of user space: the option, or NULL
  * @target_binary, @target_cgroup, @target_prefixes: likewise
- * @turn_attempt: the constant of an object that can be upgraded in turn, or NULL
+ * @turn_attempt: the constant of an object whose versions take turns, or NULL
+ * @attempt:    its number
  * @image:      the file, of @image_size bytes
  */
 struct object {
@@ -64,7 +65,7 @@ struct object {
 	const char *xdp_mode;
 	const __u32 *target_pid;
 	const char *target_binary, *target_cgroup, *target_prefixes;
-	__u32 *turn_attempt;
+	__u32 *turn_attempt, attempt;
 	void *image;
 	size_t image_size;
 };

@@ -17,9 +17,11 @@
 #include "filter_processes.h"
 #include "filter_value.h"
 #include "guard.h"
+#include "hook.h"
 #include "keep.h"
 #include "links.h"
 #include "log.h"
+#include "netdev.h"
 #include "path.h"
 #include "pins.h"
 #include "sizes.h"
@@ -302,8 +304,7 @@ int stage__fill(struct stage *stage, struct failure *failure)
 
 	if (code)
 		return code;
-	if (stage->keeps)
-		turn__prepare(stage->object, stage->old.dir);
+	turn__prepare(stage->object, stage->keeps ? stage->old.dir : NULL);
 	log__reset();
 	err = bpf_object__load(stage->object->obj);
 	if (err)
@@ -385,12 +386,29 @@ static int add_target(const struct stage *stage, struct filter *filter, struct f
 	return filter_value__add(filter, stage->object->target->probe, text, failure);
 }
 
+/* Other interfaces, or in another way: what is there cannot be given other programs. */
+static bool same_interfaces(const struct stage *stage, const struct attachable *list, int n)
+{
+	for (int i = 0; i < n; i++) {
+		bool found = !hook__on_interfaces(list[i].section);
+
+		for (int k = 0; k < stage->old.programs && !found; k++)
+			found = !strcmp(stage->old.program[k].name, list[i].name) &&
+				!strcmp(stage->old.program[k].section, list[i].section);
+		if (!found)
+			return false;
+	}
+	return true;
+}
+
 /* What is there is measured by the programs that it was loaded with, or in turn by both versions.
  */
-static bool goes_in_turn(const struct stage *stage, const struct filter *filter)
+static bool goes_in_turn(const struct stage *stage, const struct filter *filter,
+			 const struct attachable *list, int n)
 {
-	return stage->keeps && filter->turn && stage->object->turn_attempt &&
-	       stage->old.meta.state == OTEL_STATE_RUNNING && links__count(stage->old.dir) > 0;
+	return stage->keeps && same_interfaces(stage, list, n) && filter->turn &&
+	       stage->object->turn_attempt && stage->old.meta.state == OTEL_STATE_RUNNING &&
+	       links__count(stage->old.dir) > 0;
 }
 
 static int write_state(struct stage *stage, struct otel_meta *meta, enum otel_state state,
@@ -403,15 +421,29 @@ static int write_state(struct stage *stage, struct otel_meta *meta, enum otel_st
 		   : 0;
 }
 
+static void give_back(struct stage *stage)
+{
+	struct attachable list[OTEL_PROGRAMS_MAX];
+	struct failure ignored;
+	int n;
+
+	if (!probe__programs(&stage->old, list, &n, &ignored))
+		netdev__take_over(stage->dir, stage->old.dir, list, n);
+	probe__close_programs(list, n);
+}
+
 /* The old programs measure until the new ones do: no event is lost, none counted twice. */
 static int hand_over(struct stage *stage, struct filter *filter, struct otel_meta *meta,
 		     const struct attachable *list, int n, struct failure *failure)
 {
 	struct deadline old_deadline = deadline__get(filter);
-	int code;
+	int code, err;
 
 	turn__begin(filter, stage->object);
-	code = links__attach(stage->dir, list, n, failure);
+	err = netdev__take_over(stage->old.dir, stage->dir, list, n);
+	code = err ? failed(failure, EXIT_ATTACH, "cannot exchange programs on interfaces: %s",
+			    failure__reason(err))
+		   : links__attach(stage->dir, list, n, failure);
 	if (!code) {
 		deadline__start(filter, stage->object->duration_ns);
 		turn__hand_over(filter);
@@ -421,6 +453,7 @@ static int hand_over(struct stage *stage, struct filter *filter, struct otel_met
 		code = take_place(stage, failure);
 	if (code) {
 		turn__hand_back(filter);
+		give_back(stage);
 		deadline__put(filter, &old_deadline);
 	}
 	/* Of those that do not measure: now it is the old ones that have this name. */
@@ -452,6 +485,7 @@ static int exchange(struct stage *stage, struct filter *filter, struct otel_meta
 	current__clear(&current);
 	current__close(&current);
 	old_deadline = deadline__get(filter);
+	turn__note(filter, stage->object);
 	if (!code && filter->vars) {
 		__atomic_add_fetch(&filter->vars->epoch, 1, __ATOMIC_SEQ_CST);
 		deadline__start(filter, stage->object->duration_ns);
@@ -504,7 +538,7 @@ int stage__commit(struct stage *stage, struct failure *failure)
 					 stage->args->filter[i], failure);
 	if (!code)
 		code = add_target(stage, &filter, failure);
-	if (!code && goes_in_turn(stage, &filter))
+	if (!code && goes_in_turn(stage, &filter, list, n))
 		code = hand_over(stage, &filter, &meta, list, n, failure);
 	else if (!code)
 		code = exchange(stage, &filter, &meta, list, n, failure);

@@ -91,6 +91,23 @@ int tc__attach(struct netdev *netdev, bool egress, int prog)
 	return err ? err : NETDEV_NO_LINK;
 }
 
+int tc__replace(unsigned int ifindex, bool egress, unsigned int prog_id, int prog)
+{
+	struct bpf_tc_hook hook = hook_of(ifindex, egress);
+
+	for (__u32 priority = 1; priority <= PRIORITY_MAX; priority++) {
+		LIBBPF_OPTS(bpf_tc_opts, opts, .handle = FILTER_HANDLE, .priority = priority);
+
+		if (bpf_tc_query(&hook, &opts) || opts.prog_id != prog_id)
+			continue;
+		opts.prog_id = 0;
+		opts.prog_fd = prog;
+		opts.flags = BPF_TC_F_REPLACE;
+		return bpf_tc_attach(&hook, &opts);
+	}
+	return -ENOENT;
+}
+
 /* The qdisc stays: somebody else may have put filters of his own on it meanwhile. */
 void tc__detach(unsigned int ifindex, bool egress, unsigned int prog_id)
 {

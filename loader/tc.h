@@ -18,6 +18,9 @@ bool tc__has_tcx(void);
  */
 int tc__attach(struct netdev *netdev, bool egress, int prog);
 
+/** tc__replace - give the filter of a program another one, in one step; 0 or -errno */
+int tc__replace(unsigned int ifindex, bool egress, unsigned int prog_id, int prog);
+
 /** tc__detach - remove the filter of a program, found by the program's id */
 void tc__detach(unsigned int ifindex, bool egress, unsigned int prog_id);
 

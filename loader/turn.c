@@ -2,16 +2,33 @@
 #include "turn.h"
 
 #include "grace.h"
+#include "hook.h"
 
-void turn__prepare(const struct object *object, const char *dir)
+static bool has_interfaces(const struct object *object)
+{
+	char section[OTEL_SECTION_MAX];
+	struct bpf_program *prog;
+
+	bpf_object__for_each_program (prog, object->obj) {
+		object__hook(object, prog, section);
+		if (hook__on_interfaces(section))
+			return true;
+	}
+	return false;
+}
+
+void turn__prepare(struct object *object, const char *dir)
 {
 	struct filter filter;
 
 	if (!object->turn_attempt)
 		return;
-	if (!filter__open(&filter, dir) && filter.turn)
-		*object->turn_attempt = filter.turn->attempt + 1;
-	filter__close(&filter);
+	object->attempt = 1;
+	if (dir && !filter__open(&filter, dir) && filter.turn)
+		object->attempt = filter.turn->attempt + 1;
+	if (dir)
+		filter__close(&filter);
+	*object->turn_attempt = has_interfaces(object) ? 0 : object->attempt;
 }
 
 /* What programs that are running have read of the step before, they have done by then. */
@@ -21,10 +38,16 @@ static void step(struct filter *filter, enum otel_turn_step to)
 	grace__period();
 }
 
+void turn__note(struct filter *filter, const struct object *object)
+{
+	if (filter->turn)
+		__atomic_store_n(&filter->turn->attempt, object->attempt, __ATOMIC_SEQ_CST);
+}
+
 void turn__begin(struct filter *filter, const struct object *object)
 {
 	__atomic_store_n(&filter->turn->step, OTEL_TURN_ATTACH, __ATOMIC_SEQ_CST);
-	__atomic_store_n(&filter->turn->attempt, *object->turn_attempt, __ATOMIC_SEQ_CST);
+	turn__note(filter, object);
 	__atomic_fetch_or(&filter->vars->flags, OTEL_FILTER_F_TURN, __ATOMIC_SEQ_CST);
 	grace__period();
 }

@@ -12,9 +12,15 @@
 /**
  * turn__prepare - give an object that is not loaded yet its number
  * @object: options set; left alone if it knows nothing of turns
- * @dir:    the probe whose maps it takes over
+ * @dir:    the probe whose maps it takes over, or NULL
+ *
+ * Programs of network interfaces have none, but for those in a dispatcher: see
+ * netdev__take_over() and xdp__load_extensions().
  */
-void turn__prepare(const struct object *object, const char *dir);
+void turn__prepare(struct object *object, const char *dir);
+
+/** turn__note - these programs are attached alone: the next ones have another number */
+void turn__note(struct filter *filter, const struct object *object);
 
 /** turn__begin - before the newer programs are attached: they measure nothing yet */
 void turn__begin(struct filter *filter, const struct object *object);

@@ -46,6 +46,30 @@ static bool is_xdp(const struct bpf_program *prog)
 	return bpf_program__type(prog) == BPF_PROG_TYPE_XDP;
 }
 
+/* Constants of the object's, but for its number: in a dispatcher both versions are called. */
+static int copy_constants(const struct object *object, struct bpf_map *map,
+			  const struct bpf_map *twin)
+{
+	size_t size, twin_size;
+	const char *image = bpf_map__initial_value((struct bpf_map *)twin, &twin_size);
+	char *copy = (char *)bpf_map__initial_value(map, &size),
+	     *attempt = (char *)object->turn_attempt;
+
+	if (!image || !copy || size != twin_size)
+		return -EINVAL;
+	memcpy(copy, image, size);
+	if (attempt && attempt >= image && attempt < image + size)
+		memcpy(copy + (attempt - image), &object->attempt, sizeof(object->attempt));
+	return 0;
+}
+
+static bool is_constants(const struct bpf_map *map)
+{
+	const char *section = object__section(map);
+
+	return section && !strncmp(section, ".rodata", 7);
+}
+
 /*
  * Each XDP program as an extension of itself: that has the signature which every place in a
  * dispatcher has, and a link to one of those names its own target.
@@ -75,7 +99,9 @@ static int extend(const struct object *object, struct bpf_object *copy)
 		const struct bpf_map *twin =
 			bpf_object__find_map_by_name(object->obj, bpf_map__name(map));
 
-		if (!err && twin && bpf_map__fd(twin) >= 0)
+		if (!err && twin && is_constants(map))
+			err = copy_constants(object, map, twin);
+		else if (!err && twin && bpf_map__fd(twin) >= 0)
 			err = bpf_map__reuse_fd(map, bpf_map__fd(twin));
 	}
 	return err ? err : n;

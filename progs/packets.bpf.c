@@ -19,6 +19,7 @@
 #include <bpf/bpf_endian.h>
 #include <otelbpf/deadline.bpf.h>
 #include <otelbpf/probe.bpf.h>
+#include <otelbpf/turn.bpf.h>
 
 #include "frame.h"
 
@@ -125,7 +126,7 @@ int ingress(struct xdp_md *ctx)
 	};
 	struct verdict verdict;
 
-	if (otel_deadline__is_over())
+	if (!otel_turn__is_mine(OTEL_EITHER_FIRST) || otel_deadline__is_over())
 		return XDP_PASS;
 	parse(&frame, &verdict);
 	count(&verdict, ctx->ingress_ifindex, receive, 1, bpf_xdp_get_buff_len(ctx));

@@ -258,7 +258,7 @@ TEST_TIMEOUT(upgrades_under_load_count_each_fault_once, 60)
 	prepare();
 	is_over = shared_memory(sizeof(*is_over));
 	load(live, FAULTS_OBJECT, NULL);
-	upgrades = live__start_upgrades(FAULTS_OBJECT, is_over);
+	upgrades = live__start_upgrades(is_over, FAULTS_OBJECT);
 	window = faults_in(live, "in/a", until_over, NULL, 0, 1000);
 	EXPECT_EQ(live__wait(upgrades), 0);
 	root = live__export_file(live);

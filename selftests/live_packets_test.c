@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -403,6 +404,51 @@ TEST_TIMEOUT(exact_generic, 60)
 TEST_TIMEOUT(exact_tc, 60)
 {
 	each_frame("none", true);
+}
+
+static void upgrade_under_load(const char *mode)
+{
+	_cleanup_live_ struct live *live = begin();
+	unsigned char frame[60] = {[0] = 2, [6] = 2, [12] = 0x88, [13] = 0xcc};
+	struct net_statistic before, after;
+	bool *is_over = mmap(NULL, sizeof(*is_over), PROT_READ | PROT_WRITE,
+			     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	char set[64];
+	pid_t upgrades;
+	int sent = 0;
+
+	ASSERT_NE(is_over, MAP_FAILED);
+	net__pair("pka", "pkb");
+	snprintf(set, sizeof(set), "packets.mode=%s", mode);
+	live__must("load", "-q", PACKETS_OBJECT, "--set", "packets.interfaces=pka", "--set", set);
+	before = net__statistic("pka");
+	upgrades = live__start_upgrades(is_over, PACKETS_OBJECT, "--set", "packets.interfaces=pka",
+					"--set", set);
+	while (!*(volatile bool *)is_over) {
+		net__send("pkb", frame, sizeof(frame), 20);
+		net__send("pka", frame, sizeof(frame), 20);
+		sent += 20;
+	}
+	EXPECT_EQ(live__wait(upgrades), 0);
+	EXPECT_GT(sent, 100);
+	wait_counted(live, 2 * sent);
+	after = net__statistic("pka");
+	EXPECT_EQ(after.rx_packets - before.rx_packets, sent);
+	EXPECT_EQ(after.tx_packets - before.tx_packets, sent);
+	expect_way("egress", has_tcx() ? "1 of 1 interfaces: pka tcx"
+				       : "1 of 1 interfaces: pka clsact-egress");
+	live__must("unload", "-q");
+	munmap(is_over, sizeof(*is_over));
+}
+
+TEST_TIMEOUT(upgrades_under_load_count_each_packet_once, 60)
+{
+	upgrade_under_load("native");
+}
+
+TEST_TIMEOUT(upgrades_under_load_count_each_packet_once_by_tc, 60)
+{
+	upgrade_under_load("none");
 }
 
 /* --- streams: one skb, many packets ----------------------------------------------------------- */

@@ -179,7 +179,7 @@ TEST_TIMEOUT(upgrades_under_load_count_each_datagram_once, 60)
 	pid_t upgrades;
 
 	load_udp(live, NULL);
-	upgrades = live__start_upgrades(UDP_OBJECT, &stream->is_over);
+	upgrades = live__start_upgrades(&stream->is_over, UDP_OBJECT);
 	place__run(live, "a", until_over, stream);
 	EXPECT_EQ(live__wait(upgrades), 0);
 	root = live__export_file(live);

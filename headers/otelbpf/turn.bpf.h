@@ -16,6 +16,9 @@
  *   detach     what the older ones have left undone the newer ones have done
  *
  * A note is the number of the attempt, so one that nobody took away means nothing later.
+ *
+ * Where links and filters of network interfaces are given another program in one step, the version
+ * that is attached is the only one, and measures: its number is 0.
  */
 #ifndef OTELBPF_TURN_BPF_H
 #define OTELBPF_TURN_BPF_H
@@ -29,7 +32,7 @@
 /* Written by the loader while it upgrades; looked at if OTEL_FILTER_F_TURN is set. */
 struct otel_turn otel_turn SEC(".data.filter") OTEL_TAG("turn");
 
-/* The attempt that brought these programs. Set by the loader, from otel_turn. */
+/* The attempt that brought these programs, 0: they take no turns. Set by the loader. */
 const volatile __u32 otel_turn_attempt OTEL_TAG("turn_attempt");
 
 /* One entry, per CPU: the slot. */
@@ -42,8 +45,10 @@ struct {
 
 /** enum otel_turn_order - which of two programs on one hook the kernel runs first */
 enum otel_turn_order {
-	OTEL_OLDER_FIRST, /* tracepoints, cgroup_skb */
-	OTEL_NEWER_FIRST, /* fentry, fexit, uprobes, perf events that count */
+	OTEL_OLDER_FIRST,  /* tracepoints, cgroup_skb */
+	OTEL_EITHER_FIRST, /* libxdp's dispatcher: no notes, so off by one for what the hand-over
+			      meets */
+	OTEL_NEWER_FIRST,  /* fentry, fexit, uprobes, perf events that count */
 };
 
 /** otel_turn__is_on - whether two versions are attached */
@@ -65,6 +70,8 @@ static __always_inline _Bool otel_turn__take(__u32 *slot, enum otel_turn_order o
 	_Bool handed = otel_turn.step == OTEL_TURN_HANDED;
 	_Bool first = newer == (order == OTEL_NEWER_FIRST);
 
+	if (order == OTEL_EITHER_FIRST)
+		return handed == newer;
 	if (!slot)
 		return !newer;
 	if (first && handed == newer) {
@@ -97,7 +104,7 @@ static __noinline _Bool otel_turn__take_on_cpu(enum otel_turn_order order)
  */
 static __always_inline _Bool otel_turn__is_mine(enum otel_turn_order order)
 {
-	return !otel_turn__is_on() || otel_turn__take_on_cpu(order);
+	return !otel_turn__is_on() || !otel_turn_attempt || otel_turn__take_on_cpu(order);
 }
 
 #endif

@@ -351,7 +351,7 @@ void live__must_run(const char *const *args)
 	ASSERT_EQ(output.code, 0);
 }
 
-pid_t live__start_upgrades(const char *object, bool *over)
+pid_t live__spawn_upgrades(bool *over, const char *const *args)
 {
 	pid_t pid;
 
@@ -361,7 +361,7 @@ pid_t live__start_upgrades(const char *object, bool *over)
 	if (pid)
 		return pid;
 	for (int i = 0; i < 3; i++)
-		live__must("load", "-q", object);
+		live__must_run(args);
 	__atomic_store_n(over, true, __ATOMIC_SEQ_CST);
 	_exit(0);
 }

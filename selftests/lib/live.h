@@ -145,8 +145,11 @@ void live__load_with(struct live *live, const char *const *args);
 /**
  * live__start_upgrades() - load an object over itself, three times, in a process for live__wait()
  * @over: set when it has, in memory that is shared
+ * @...:  arguments of "otelbpf load"
  */
-pid_t live__start_upgrades(const char *object, bool *over);
+#define live__start_upgrades(over, ...) \
+	live__spawn_upgrades(over, (const char *const[]){"load", "-q", __VA_ARGS__, NULL})
+pid_t live__spawn_upgrades(bool *over, const char *const *args);
 
 /** live__reset() - set all that the probe has counted to nothing */
 void live__reset(struct live *live);
