@@ -4,6 +4,7 @@
  *
  *   sched_switch   prev blocks: filter → note time and stacks by thread
  *                  next was blocked: long enough? → add the time to its stack
+ *                  (its entry stays: the next time it tells whether one was missed)
  *   process_exit   forget a thread that is never woken again
  *
  * The stacks are taken when the thread leaves, since only then it is the current
@@ -40,12 +41,13 @@ const volatile __u32 long_waits OTEL_OPTION(
 /* clang-format off */
 OTEL_LOSSES(
 	OTEL_LOSS(blocked_full)	 /* more threads blocked at once than there are entries */
-	OTEL_LOSS(return_unseen) /* the kernel did not tell that the thread came back */
+	OTEL_LOSS(leave_unseen)	 /* the kernel did not tell that the thread left */
+	OTEL_LOSS(return_unseen) /* nor that it came back */
 	OTEL_EVENT_LOSSES
 );
 /* clang-format on */
 
-/* What could end a wait beside what it waits for: a signal, or nothing. */
+/* What could end a wait beside what it waits for: a signal, or nothing. 0: it is back. */
 enum wait {
 	interruptible = 1,
 	uninterruptible = 2,
@@ -59,6 +61,7 @@ struct blocked {
 	char comm[16];
 	struct otel_trace trace; /* as it was when the thread blocked */
 	__u32 epoch;
+	__u32 left; /* how often it has left by itself, as the kernel counts */
 	enum wait wait;
 	struct otel_stack user, kernel;
 };
@@ -69,7 +72,10 @@ struct blocked {
 #define TASK_NOLOAD 0x400 /* uninterruptible, but only idle */
 #define PF_KTHREAD 0x00200000
 
-/* By thread id. Written and read by the programs only. */
+/*
+ * By thread id, from the first time that it blocks to its exit: few of all threads run at a time.
+ * Written and read by the programs only.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 2048);
@@ -108,17 +114,28 @@ _Static_assert(sizeof(struct long_wait) == 104, "long_wait has a hole");
 OTEL_EVENTS(long_times, long_wait, 64 * 1024, OTEL_SPAN("off-cpu", internal));
 
 /*
- * A thread that leaves or exits has come back before. Not always seen: a paravirtualized Linux 6.18
- * sometimes runs no program of any tracepoint on one CPU for 0.1 to 4 ms (neither of two at
- * sched_switch, nor one at sched_wakeup), while those on the other CPU run. No recursion miss is
+ * A thread that leaves or exits has come back before, and has left as often as the kernel counts
+ * (nvcsw, which is one more by the time the tracepoint runs). Not always seen: a paravirtualized
+ * Linux 6.18 sometimes runs no program of any tracepoint on one CPU for 0.1 to 4 ms (neither of two
+ * at sched_switch, nor one at sched_wakeup), while those on the other CPU run. No recursion miss is
  * counted in it, and every update and delete of the map had succeeded.
+ *
+ * @times: 1 for a thread that leaves
  */
-static __always_inline void expect_none(__u32 tid)
+static __noinline int expect_seen(struct task_struct *task, __u32 times)
 {
+	__u32 tid = task->pid, left = task->nvcsw;
 	struct blocked *b = bpf_map_lookup_elem(&blocked, &tid);
+	__s32 more;
 
-	if (b && b->epoch == otel_filter.epoch)
+	if (!b || b->epoch != otel_filter.epoch)
+		return 0;
+	if (b->wait)
 		otel_lose(return_unseen);
+	more = left - b->left - times;
+	if (more > 0)
+		otel_lose_some(leave_unseen, more);
+	return 0;
 }
 
 static __noinline int leave(void *ctx, struct task_struct *prev)
@@ -153,7 +170,8 @@ static __noinline int leave(void *ctx, struct task_struct *prev)
 	}
 	otel_process__remember(&b->process, s, prev);
 	b->epoch = otel_filter.epoch;
-	expect_none(tid);
+	b->left = prev->nvcsw;
+	expect_seen(prev, 1);
 	if (bpf_map_update_elem(&blocked, &tid, b, BPF_ANY))
 		otel_lose(blocked_full);
 	return 0;
@@ -188,7 +206,7 @@ static __noinline int come_back(struct task_struct *next)
 	__u64 ns;
 
 	b = bpf_map_lookup_elem(&blocked, &tid);
-	if (!b)
+	if (!b || !b->wait)
 		return 0;
 	ns = bpf_ktime_get_ns() - b->start;
 	/* What left before a pause came back unseen, and this is another time. */
@@ -208,8 +226,18 @@ static __noinline int come_back(struct task_struct *next)
 	}
 	if (events && ns >= long_us * 1000ULL && b->epoch == otel_filter.epoch)
 		tell(b, next, ns);
-	bpf_map_delete_elem(&blocked, &tid);
+	b->wait = 0;
 	return 0;
+}
+
+/* It was about to block when a signal came: the kernel counts that, too. */
+static __always_inline void go_on(struct task_struct *prev)
+{
+	__u32 tid = prev->pid, left = prev->nvcsw;
+	struct blocked *b = bpf_map_lookup_elem(&blocked, &tid);
+
+	if (b && left == b->left + 1)
+		b->left = left;
 }
 
 SEC("tp_btf/sched_switch")
@@ -222,8 +250,9 @@ int BPF_PROG(sched_switch, bool preempt, struct task_struct *prev, struct task_s
 	 * than TASK_WAKING. The tracepoint's own prev_state is worse: before 6.14 it says
 	 * blocked for a thread that stays on the run queue because a signal is pending.
 	 */
-	if (!preempt && prev->pid && prev->__state && !(prev->__state & TASK_DEAD) &&
-	    otel_filter__pass())
+	if (!preempt && prev->pid && !prev->__state)
+		go_on(prev);
+	else if (!preempt && prev->pid && !(prev->__state & TASK_DEAD) && otel_filter__pass())
 		leave(ctx, prev);
 	if (next->pid)
 		come_back(next);
@@ -235,7 +264,7 @@ int OTEL_PROG(process_exit, struct task_struct *task)
 {
 	__u32 tid = task->pid;
 
-	expect_none(tid);
+	expect_seen(task, 0);
 	bpf_map_delete_elem(&blocked, &tid);
 	return 0;
 }
