@@ -4,7 +4,6 @@
  *
  *   sched_switch   prev blocks: filter → note time and stacks by thread
  *                  next was blocked: long enough? → add the time to its stack
- *                  (its entry stays: the next time it tells whether one was missed)
  *   process_exit   forget a thread that is never woken again
  *
  * The stacks are taken when the thread leaves, since only then it is the current
@@ -47,7 +46,7 @@ OTEL_LOSSES(
 );
 /* clang-format on */
 
-/* What could end a wait beside what it waits for: a signal, or nothing. 0: it is back. */
+/* What could end a wait beside what it waits for: a signal, or nothing. */
 enum wait {
 	interruptible = 1,
 	uninterruptible = 2,
@@ -61,7 +60,6 @@ struct blocked {
 	char comm[16];
 	struct otel_trace trace; /* as it was when the thread blocked */
 	__u32 epoch;
-	__u32 left; /* how often it has left by itself, as the kernel counts */
 	enum wait wait;
 	struct otel_stack user, kernel;
 };
@@ -72,16 +70,29 @@ struct blocked {
 #define TASK_NOLOAD 0x400 /* uninterruptible, but only idle */
 #define PF_KTHREAD 0x00200000
 
-/*
- * By thread id, from the first time that it blocks to its exit: few of all threads run at a time.
- * Written and read by the programs only.
- */
+/* By thread id. Written and read by the programs only. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 2048);
 	__type(key, __u32);
 	__type(value, struct blocked);
 } blocked SEC(".maps");
+
+struct leaves {
+	__u32 seen; /* the kernel's count when the last one was */
+	__u32 epoch;
+};
+
+/*
+ * How often a thread has left by itself, by its id. Written when it does. Bounded: who has not for
+ * long is forgotten, and what of that thread is missed before the next time is not counted.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u32);
+	__type(value, struct leaves);
+} leaves SEC(".maps");
 
 /* Work space: one entry, per CPU. */
 struct {
@@ -114,28 +125,56 @@ _Static_assert(sizeof(struct long_wait) == 104, "long_wait has a hole");
 OTEL_EVENTS(long_times, long_wait, 64 * 1024, OTEL_SPAN("off-cpu", internal));
 
 /*
- * A thread that leaves or exits has come back before, and has left as often as the kernel counts
- * (nvcsw, which is one more by the time the tracepoint runs). Not always seen: a paravirtualized
- * Linux 6.18 sometimes runs no program of any tracepoint on one CPU for 0.1 to 4 ms (neither of two
- * at sched_switch, nor one at sched_wakeup), while those on the other CPU run. No recursion miss is
+ * A thread that leaves or exits has come back before. Not always seen: a paravirtualized Linux 6.18
+ * sometimes runs no program of any tracepoint on one CPU for 0.1 to 4 ms (neither of two at
+ * sched_switch, nor one at sched_wakeup), while those on the other CPU run. No recursion miss is
  * counted in it, and every update and delete of the map had succeeded.
- *
- * @times: 1 for a thread that leaves
  */
-static __noinline int expect_seen(struct task_struct *task, __u32 times)
+static __always_inline void expect_none(__u32 tid)
 {
-	__u32 tid = task->pid, left = task->nvcsw;
 	struct blocked *b = bpf_map_lookup_elem(&blocked, &tid);
-	__s32 more;
 
-	if (!b || b->epoch != otel_filter.epoch)
-		return 0;
-	if (b->wait)
+	if (b && b->epoch == otel_filter.epoch)
 		otel_lose(return_unseen);
-	more = left - b->left - times;
-	if (more > 0)
-		otel_lose_some(leave_unseen, more);
+}
+
+/*
+ * The same may hide that it left. The kernel counts that (nvcsw, one more by the time the
+ * tracepoint runs), so that it shows the next time.
+ *
+ * @times: 1 for a thread that leaves, 0 for one that exits
+ */
+static __always_inline void expect_counted(struct leaves *before, const struct leaves *now,
+					   __u32 times)
+{
+	__s32 missed = now->seen - before->seen - times;
+
+	if (missed > 0 && before->epoch == now->epoch)
+		otel_lose_some(leave_unseen, missed);
+	*before = *now;
+}
+
+static __noinline int note_leave(struct task_struct *prev)
+{
+	struct leaves now = {.seen = prev->nvcsw, .epoch = otel_filter.epoch}, *before;
+	__u32 tid = prev->pid;
+
+	before = bpf_map_lookup_elem(&leaves, &tid);
+	if (before)
+		expect_counted(before, &now, 1);
+	else
+		bpf_map_update_elem(&leaves, &tid, &now, BPF_ANY);
 	return 0;
+}
+
+/* It was about to block when a signal came: the kernel counts that, too. */
+static __always_inline void stay(struct task_struct *prev)
+{
+	__u32 tid = prev->pid, count = prev->nvcsw;
+	struct leaves *before = bpf_map_lookup_elem(&leaves, &tid);
+
+	if (before && count == before->seen + 1)
+		before->seen = count;
 }
 
 static __noinline int leave(void *ctx, struct task_struct *prev)
@@ -170,8 +209,8 @@ static __noinline int leave(void *ctx, struct task_struct *prev)
 	}
 	otel_process__remember(&b->process, s, prev);
 	b->epoch = otel_filter.epoch;
-	b->left = prev->nvcsw;
-	expect_seen(prev, 1);
+	expect_none(tid);
+	note_leave(prev);
 	if (bpf_map_update_elem(&blocked, &tid, b, BPF_ANY))
 		otel_lose(blocked_full);
 	return 0;
@@ -206,7 +245,7 @@ static __noinline int come_back(struct task_struct *next)
 	__u64 ns;
 
 	b = bpf_map_lookup_elem(&blocked, &tid);
-	if (!b || !b->wait)
+	if (!b)
 		return 0;
 	ns = bpf_ktime_get_ns() - b->start;
 	/* What left before a pause came back unseen, and this is another time. */
@@ -226,18 +265,8 @@ static __noinline int come_back(struct task_struct *next)
 	}
 	if (events && ns >= long_us * 1000ULL && b->epoch == otel_filter.epoch)
 		tell(b, next, ns);
-	b->wait = 0;
+	bpf_map_delete_elem(&blocked, &tid);
 	return 0;
-}
-
-/* It was about to block when a signal came: the kernel counts that, too. */
-static __always_inline void go_on(struct task_struct *prev)
-{
-	__u32 tid = prev->pid, left = prev->nvcsw;
-	struct blocked *b = bpf_map_lookup_elem(&blocked, &tid);
-
-	if (b && left == b->left + 1)
-		b->left = left;
 }
 
 SEC("tp_btf/sched_switch")
@@ -251,7 +280,7 @@ int BPF_PROG(sched_switch, bool preempt, struct task_struct *prev, struct task_s
 	 * blocked for a thread that stays on the run queue because a signal is pending.
 	 */
 	if (!preempt && prev->pid && !prev->__state)
-		go_on(prev);
+		stay(prev);
 	else if (!preempt && prev->pid && !(prev->__state & TASK_DEAD) && otel_filter__pass())
 		leave(ctx, prev);
 	if (next->pid)
@@ -262,9 +291,14 @@ int BPF_PROG(sched_switch, bool preempt, struct task_struct *prev, struct task_s
 SEC("tp_btf/sched_process_exit")
 int OTEL_PROG(process_exit, struct task_struct *task)
 {
+	struct leaves now = {.seen = task->nvcsw, .epoch = otel_filter.epoch}, *before;
 	__u32 tid = task->pid;
 
-	expect_seen(task, 0);
+	expect_none(tid);
+	before = bpf_map_lookup_elem(&leaves, &tid);
+	if (before)
+		expect_counted(before, &now, 0);
 	bpf_map_delete_elem(&blocked, &tid);
+	bpf_map_delete_elem(&leaves, &tid);
 	return 0;
 }
