@@ -5,7 +5,8 @@
  * is dead, beside one that is not.
  *
  * $OTELBPF_EVENTS, $OTELBPF_PAUSE and $OTELBPF_KILLS make it longer: events of each run,
- * seconds that a receiver stands still, and how often the exporter is killed. `make long` sets them.
+ * seconds that a receiver stands still, and how often the exporter is killed. `make long` sets
+ * them.
  */
 #include <errno.h>
 #include <signal.h>
