@@ -85,9 +85,7 @@ static void expect_mixes(struct live *live, struct json_object *list, __u64 n)
 
 static int deadline_ms(void)
 {
-	const char *factor = getenv("KTAP_TIMEOUT_FACTOR");
-
-	return 300 * (factor ? atoi(factor) : 1);
+	return 300 * ktap__factor();
 }
 
 /*
