@@ -451,7 +451,7 @@ int baseline__settle(struct baseline *baseline, const void *taken, size_t n)
 {
 	if (n != baseline->requests.len / sizeof(__u64))
 		return -EINVAL;
-	if (n && memchr(taken, false, n) && take_back(baseline, taken, n))
+	if (n && memchr(taken, 0, n) && take_back(baseline, taken, n))
 		return -ENOMEM;
 	records__free(&baseline->now);
 	free(baseline->known.at);
