@@ -6,6 +6,7 @@
 #   make deb        the Debian package, from that, into build/deb/; make rpm into build/rpm/
 #   make check      what CI runs, without installing packages: selftests/run
 #   make soak       the probes and the exporter for an hour, or SOAK_SECONDS: nothing grows
+#   make long       100,000 events, a minute of standing still, a hundred kills: nothing is lost that is not counted
 #   make bench      cost beside the peers
 #   make lint       clang-format, cppcheck
 #
@@ -96,7 +97,7 @@ TEST_TOOLS := $(patsubst selftests/tools/%.c,$(TOOLS)/%,$(filter-out %/burn_dlop
 	$(if $(shell command -v $(RUSTC)),$(addprefix $(TOOLS)/,burn_rust burn_rust_v0)) \
 	$(addprefix $(TOOLS)/heap/,$(HEAPS))
 
-.PHONY: all progs tests install uninstall dist deb rpm check soak bench lint clean need asan
+.PHONY: all progs tests install uninstall dist deb rpm check soak long bench lint clean need asan
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -323,6 +324,9 @@ check: tests
 
 soak: tests
 	SOAK_SECONDS=$${SOAK_SECONDS:-3600} selftests/run soak
+
+long: tests
+	selftests/run long
 
 bench: tests
 	selftests/bench/run

@@ -69,42 +69,86 @@ struct delta_delivery {
 static int deliver_deltas(const struct pb *request, size_t points, void *ctx)
 {
 	const struct delta_delivery *to = ctx;
-	struct tally *tally = &to->exporter->taken[to->output], before = *tally;
+	struct tally *tallies[OUTPUTS_MAX] = {NULL};
+
+	tallies[to->output] = &to->exporter->taken[to->output];
+	count_request(to->exporter, SIGNAL_METRICS, request, points);
+	return outputs__offer_some(&to->exporter->outputs, SIGNAL_METRICS, request, points,
+				   tallies);
+}
+
+/* Once it is known what became of an output's metrics. */
+static int settle_metrics(struct exporter *exporter, int i)
+{
+	struct delta *delta = &exporter->deltas[i];
 	int err;
 
-	count_request(to->exporter, SIGNAL_METRICS, request, points);
-	err = outputs__deliver(&to->exporter->outputs, to->output, SIGNAL_METRICS, request, points,
-			       tally);
-	return err ?: tally->taken - before.taken != points;
+	if (exporter->taken[i].pending)
+		return 0;
+	if (!tally__complete(&exporter->taken[i]))
+		outputs__lost(&exporter->outputs, i, SIGNAL_METRICS, delta->finals, NULL);
+	delta->finals = 0;
+	if (!delta->in_flight)
+		return 0;
+	err = baseline__settle(exporter->outputs.one[i].baseline, delta->each.data,
+			       delta->each.len);
+	if (err)
+		return err;
+	exporter->is_settled = true;
+	delta->in_flight = false;
+	delta->each.len = 0;
+	return 0;
 }
 
-/* Those that took the last export come first: the others may take their time. */
-static int export_deltas(struct exporter *exporter)
+/*
+ * What is new to an output depends on what it has taken. So one that is still at work on an
+ * earlier export gets this one when that is known; nobody else waits for that.
+ *
+ * Return: to how many outputs something was sent, or -errno.
+ */
+static int advance_metrics(struct exporter *exporter)
 {
 	struct outputs *outputs = &exporter->outputs;
-	int err = 0;
+	int sent = 0, err = 0;
 
-	for (int failing = 0; failing < 2; failing++)
-		for (int i = 0; i < outputs->n && !err; i++) {
-			if (!outputs->one[i].takes_part || outputs->one[i].was_failing != failing)
-				continue;
-			err = metrics__emit_to(exporter->metrics, outputs->one[i].baseline,
-					       exporter->resources, request_limit(exporter),
-					       deliver_deltas,
-					       &(struct delta_delivery){exporter, i});
-		}
-	return err;
+	for (int i = 0; i < outputs->n && !err; i++) {
+		struct delta *delta = &exporter->deltas[i];
+
+		err = settle_metrics(exporter, i);
+		if (err || !delta->is_due || exporter->taken[i].pending)
+			continue;
+		exporter->taken[i] = (struct tally){.each = &delta->each};
+		delta->is_due = false;
+		delta->in_flight = true;
+		sent++;
+		err = metrics__emit_to(exporter->metrics, outputs->one[i].baseline,
+				       exporter->resources, request_limit(exporter), deliver_deltas,
+				       &(struct delta_delivery){exporter, i});
+		if (!err)
+			err = settle_metrics(exporter, i);
+	}
+	return err ?: sent;
 }
 
+/* Return: 0 or -errno. */
 static int export_metrics(struct exporter *exporter)
 {
-	for (int i = 0; i < exporter->outputs.n; i++)
-		if (exporter->outputs.one[i].takes_part && !exporter->taken[i].pending)
+	struct outputs *outputs = &exporter->outputs;
+	bool deltas = metrics__has_deltas(exporter->metrics);
+	int err = advance_metrics(exporter);
+
+	for (int i = 0; i < outputs->n && err >= 0; i++) {
+		if (!outputs->one[i].takes_part)
+			continue;
+		exporter->deltas[i].is_due = deltas;
+		if (!exporter->taken[i].pending)
 			exporter->taken[i] = (struct tally){0};
-	return metrics__has_deltas(exporter->metrics)
-		       ? export_deltas(exporter)
-		       : metrics__emit(exporter->metrics, exporter->resources,
-				       request_limit(exporter), deliver_metrics, exporter);
+	}
+	if (err >= 0)
+		err = deltas ? advance_metrics(exporter)
+			     : metrics__emit(exporter->metrics, exporter->resources,
+					     request_limit(exporter), deliver_metrics, exporter);
+	return err < 0 ? err : 0;
 }
 
 /*
@@ -116,19 +160,24 @@ static int evict(struct exporter *exporter)
 	struct outputs *outputs = &exporter->outputs;
 	bool all = true, any = false, has[OUTPUTS_MAX];
 	struct baseline *baselines[OUTPUTS_MAX];
+	__u64 points;
 
 	for (int i = 0; i < outputs->n; i++) {
-		has[i] = outputs->one[i].takes_part && tally__complete(&exporter->taken[i]);
+		has[i] = outputs->one[i].takes_part && !exporter->deltas[i].is_due &&
+			 tally__complete(&exporter->taken[i]);
 		all &= has[i];
 		any |= has[i];
 		baselines[i] = outputs->one[i].baseline;
 	}
 	if (!all && (!any || !tables__is_pressed(exporter->tables)))
 		return 0;
-	for (int i = 0; i < outputs->n; i++)
-		if (!has[i])
-			outputs__lost(outputs, i, SIGNAL_METRICS,
-				      tables__final_points(exporter->tables), NULL);
+	points = tables__final_points(exporter->tables);
+	for (int i = 0; i < outputs->n; i++) {
+		if (outputs->one[i].takes_part && exporter->taken[i].pending)
+			exporter->deltas[i].finals += points;
+		else if (!has[i])
+			outputs__lost(outputs, i, SIGNAL_METRICS, points, NULL);
+	}
 	return tables__evict(exporter->tables, baselines, outputs->n);
 }
 
@@ -381,12 +430,16 @@ static void read_state(struct exporter *exporter)
 		     exporter->settings->state, strerror(-err));
 }
 
-static void write_state(const struct exporter *exporter)
+static void write_state(struct exporter *exporter)
 {
 	struct state_part parts[OUTPUTS_MAX];
-	int err = state__write(exporter->settings->state, state_mode(exporter), parts,
-			       list_state(exporter, parts));
+	int err;
 
+	exporter->is_settled = false;
+	if (!keeps_state(exporter) || !exporter->outputs.owner)
+		return;
+	err = state__write(exporter->settings->state, state_mode(exporter), parts,
+			   list_state(exporter, parts));
 	if (err)
 		warn("%s cannot be written, the next exporter will tell again what this one has: "
 		     "%s",
@@ -394,6 +447,19 @@ static void write_state(const struct exporter *exporter)
 }
 
 /* --- an export --------------------------------------------------------------------- */
+
+/* Return: 0 or -errno. */
+static int wait_for_all(struct exporter *exporter)
+{
+	bool waits;
+	int sent;
+
+	do {
+		waits = outputs__wait(&exporter->outputs);
+		sent = advance_metrics(exporter);
+	} while (sent > 0 || (waits && !sent));
+	return sent;
+}
 
 /* All that is sent, and the waiting for it. Return: an exit code. */
 static int send_all(struct exporter *exporter, bool owner, bool last, int *maps)
@@ -404,15 +470,15 @@ static int send_all(struct exporter *exporter, bool owner, bool last, int *maps)
 		err = export_metrics(exporter);
 	if (err)
 		return fail(EXIT_INTERNAL, "cannot encode: %s", strerror(-err));
-	if (owner && keeps_state(exporter))
+	if (exporter->is_settled)
 		write_state(exporter);
 	if (exporter->view)
 		return EXIT_OK;
 	code = send_window(exporter, owner, maps);
 	if (!code)
 		code = export_events(exporter, owner, maps);
-	while (!code && outputs__wait(&exporter->outputs))
-		;
+	if (!code && wait_for_all(exporter))
+		code = fail(EXIT_INTERNAL, "cannot encode: no memory");
 	if (!code && owner)
 		settle_window(exporter, false);
 	return !code && owner && last ? send_last_window(exporter) : code;
@@ -441,7 +507,7 @@ int export__all(struct exporter *exporter, bool owner, bool last, __u64 next_ns)
 		return code;
 	if (owner)
 		evicted = evict(exporter);
-	if (evicted && keeps_state(exporter))
+	if (evicted || exporter->is_settled)
 		write_state(exporter);
 	exporter->undelivered = outputs__undelivered(&exporter->outputs);
 	if (exporter->settings->verbose)
@@ -461,6 +527,9 @@ int export__all(struct exporter *exporter, bool owner, bool last, __u64 next_ns)
 void export__collect(struct exporter *exporter)
 {
 	outputs__collect(&exporter->outputs);
+	/* What it cannot settle for want of memory it says when the next export wants it. */
+	if (advance_metrics(exporter) >= 0 && exporter->is_settled)
+		write_state(exporter);
 	settle_window(exporter, false);
 }
 
@@ -525,6 +594,8 @@ int exporter__start(struct exporter *exporter, const struct settings *settings,
 void exporter__end(struct exporter *exporter)
 {
 	outputs__close(&exporter->outputs);
+	for (int i = 0; i < OUTPUTS_MAX; i++)
+		pb__free(&exporter->deltas[i].each);
 	stats__free(exporter->counts);
 	table_view__free(exporter->view);
 	profile_set__free(exporter->set);

@@ -31,8 +31,23 @@ struct window {
 };
 
 /**
+ * struct delta - one output and the metrics that are on their way to it
+ * @is_due:    those of this export wait until what was sent before has ended
+ * @in_flight: its baseline is to be settled when that has ended
+ * @each:      what became of each request
+ * @finals:    points of entries that were evicted meanwhile
+ */
+struct delta {
+	bool is_due, in_flight;
+	struct pb each;
+	__u64 finals;
+};
+
+/**
  * struct exporter - what exports need from one to the next
  * @taken:  of the last export's metrics, by output
+ * @deltas: where there are any
+ * @is_settled: an output's metrics, since the state was written
  * @is_open: a window of profiles is still to be acknowledged
  * @window_profiles: profiles in it
  */
@@ -50,8 +65,9 @@ struct exporter {
 	struct profile_set *set;
 	struct events *events;
 	struct tally taken[OUTPUTS_MAX];
+	struct delta deltas[OUTPUTS_MAX];
 	struct window window[OUTPUTS_MAX];
-	bool is_open;
+	bool is_open, is_settled;
 	__u64 window_profiles;
 	__u64 last_ns;
 	/* of one export */

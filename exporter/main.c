@@ -184,7 +184,12 @@ static bool is_disabled(void)
 {
 	const char *disabled = getenv("OTEL_SDK_DISABLED");
 
-	return disabled && !strcasecmp(disabled, "true");
+	if (!disabled || !disabled[0] || !strcasecmp(disabled, "false"))
+		return false;
+	if (!strcasecmp(disabled, "true"))
+		return true;
+	warn("OTEL_SDK_DISABLED=%s is as good as false: it must be true or false", disabled);
+	return false;
 }
 
 static int forget_segments(struct dl_phdr_info *info, size_t size, void *page)

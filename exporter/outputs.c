@@ -15,7 +15,6 @@
 #include "tables.h"
 
 #define NS 1000000000ULL
-#define ONE_ATTEMPT (NS / 2) /* to encode a large request, too; hardly to try twice */
 #define BEHIND "behind"
 
 static __u64 monotonic(void)
@@ -108,6 +107,8 @@ static void ended(struct outputs *outputs, int i, const struct payload *payload,
 
 	stats__delivered(outputs->stats, i, kind, payload->items, result, report);
 	tally->pending--;
+	if (tally->each)
+		tally->each->data[tally->each->len++] = result == DELIVERED;
 	if (result == DELIVERED) {
 		tally->taken += payload->items;
 		if (report->message[0])
@@ -199,9 +200,6 @@ void outputs__begin(struct outputs *outputs, __u64 deadline_ns, __u64 until_ns, 
 
 			one->takes_part = all || !is_busy(one);
 			any |= one->takes_part;
-			one->was_failing = false;
-			for (int kind = 0; kind < SIGNAL_KINDS; kind++)
-				one->was_failing |= one->failing[kind];
 		}
 		if (any || *outputs->stop || !outputs->n)
 			return;
@@ -245,8 +243,12 @@ static void send_now(struct outputs *outputs, int i, const struct payload *paylo
 int outputs__submit(struct outputs *outputs, int i, struct payload *payload, struct tally *tally)
 {
 	struct outputs_one *one = &outputs->one[i];
-	struct job *job = one->sender ? job__new(outputs, payload, tally) : NULL;
+	struct job *job;
 
+	/* It ends where there is nobody to tell of a want of memory. */
+	if (tally->each && !pb__reserve(tally->each, tally->pending + 1))
+		return -ENOMEM;
+	job = one->sender ? job__new(outputs, payload, tally) : NULL;
 	if (one->sender && !job)
 		return -ENOMEM;
 	tally->pending++;
@@ -286,26 +288,6 @@ int outputs__offer(struct outputs *outputs, enum signal_kind kind, const struct 
 		if (outputs->one[i].takes_part)
 			to[i] = &tallies[i];
 	return outputs__offer_some(outputs, kind, request, items, to);
-}
-
-int outputs__deliver(struct outputs *outputs, int i, enum signal_kind kind,
-		     const struct pb *request, size_t items, struct tally *tally)
-{
-	struct tally *to[OUTPUTS_MAX] = {NULL};
-	__u64 deadline = outputs->deadline_ns, one = monotonic() + ONE_ATTEMPT;
-	int err;
-
-	to[i] = tally;
-	/* One that did not take the last export either has one attempt. */
-	if (outputs->n > 1 && outputs->one[i].was_failing && one < deadline)
-		outputs->deadline_ns = one;
-	err = outputs__offer_some(outputs, kind, request, items, to);
-	outputs->deadline_ns = deadline;
-	while (!err && tally->pending) {
-		sleep_for_one(outputs, ~0ULL, false);
-		outputs__collect(outputs);
-	}
-	return err;
 }
 
 bool outputs__wait(struct outputs *outputs)

@@ -24,12 +24,14 @@
  * @taken:     items of those that were delivered
  * @again:     at least one was not delivered, but may be later
  * @given_up:  what has not been taken will not be sent again: as it ends it is counted as lost
+ * @each:      NULL, or a byte is appended for each, in their order, as it ends: 1 if delivered
  * @error:     of the last that was not delivered
  */
 struct tally {
 	unsigned int pending;
 	__u64 items, taken;
 	bool again, given_up;
+	struct pb *each;
 	char error[sizeof(((struct delivery_report *)0)->error)];
 };
 
@@ -53,7 +55,6 @@ struct outputs {
 		struct baseline *baseline;
 		bool takes_part;
 		bool failing[SIGNAL_KINDS]; /* the last request of that kind failed */
-		bool was_failing;	    /* any, when this export began */
 	} one[OUTPUTS_MAX];
 	struct stats *stats;
 	const volatile bool *stop;
@@ -110,10 +111,6 @@ int outputs__offer(struct outputs *outputs, enum signal_kind kind, const struct 
 /** outputs__offer_some - the same to those with a tally */
 int outputs__offer_some(struct outputs *outputs, enum signal_kind kind, const struct pb *request,
 			size_t items, struct tally *const *tallies);
-
-/** outputs__deliver - send a request to one output and wait until that has ended */
-int outputs__deliver(struct outputs *outputs, int i, enum signal_kind kind,
-		     const struct pb *request, size_t items, struct tally *tally);
 
 /** outputs__collect - count what has ended */
 void outputs__collect(struct outputs *outputs);

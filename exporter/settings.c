@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,8 +14,9 @@
 #include "pins.h"
 
 #define NS 1000000000ULL
-#define DEFAULT_INTERVAL_NS (60 * NS) /* OTEL_METRIC_EXPORT_INTERVAL's own default */
-#define DEFAULT_TIMEOUT_NS (30 * NS)  /* OTEL_METRIC_EXPORT_TIMEOUT's */
+#define DEFAULT_INTERVAL_NS (60 * NS)	     /* OTEL_METRIC_EXPORT_INTERVAL's own default */
+#define DEFAULT_TIMEOUT_NS (30 * NS)	     /* OTEL_METRIC_EXPORT_TIMEOUT's */
+#define NO_TIMEOUT_NS (INT_MAX * 1000000ULL) /* as long as an attempt may take */
 
 static void help(FILE *out)
 {
@@ -81,8 +83,11 @@ static bool parse_time(const char *text, __u64 *ns)
 	return duration__parse(text, ns) && *ns;
 }
 
-/* Milliseconds, as the specification has them; what is no number is warned of and ignored. */
-static __u64 from_environment(const char *name, __u64 otherwise)
+/*
+ * Milliseconds, as the specification has them; what is no number is warned of and ignored. @zero is
+ * what 0 means; 0: nothing.
+ */
+static __u64 from_environment(const char *name, __u64 otherwise, __u64 zero)
 {
 	const char *text = getenv(name);
 	char *end;
@@ -92,11 +97,11 @@ static __u64 from_environment(const char *name, __u64 otherwise)
 		return otherwise;
 	errno = 0;
 	ms = strtoul(text, &end, 10);
-	if (errno || *end || text[0] < '0' || text[0] > '9' || !ms || ms > 1UL << 40) {
+	if (errno || *end || text[0] < '0' || text[0] > '9' || (!ms && !zero) || ms > INT_MAX) {
 		warn("%s is ignored: milliseconds are expected, not '%s'", name, text);
 		return otherwise;
 	}
-	return ms * 1000000ULL;
+	return ms ? ms * 1000000ULL : zero;
 }
 
 enum {
@@ -304,8 +309,9 @@ int settings__read(struct settings *settings, int argc, char **argv)
 	code = -1;
 	if (!settings->interval_ns)
 		settings->interval_ns =
-			from_environment("OTEL_METRIC_EXPORT_INTERVAL", DEFAULT_INTERVAL_NS);
-	settings->timeout_ns = from_environment("OTEL_METRIC_EXPORT_TIMEOUT", DEFAULT_TIMEOUT_NS);
+			from_environment("OTEL_METRIC_EXPORT_INTERVAL", DEFAULT_INTERVAL_NS, 0);
+	settings->timeout_ns =
+		from_environment("OTEL_METRIC_EXPORT_TIMEOUT", DEFAULT_TIMEOUT_NS, NO_TIMEOUT_NS);
 	if (settings->table && settings->n_specs)
 		return fail(EXIT_USAGE, "--format table goes to stdout: leave out --output");
 	if (settings->view &&

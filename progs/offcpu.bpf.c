@@ -40,7 +40,8 @@ const volatile __u32 long_waits OTEL_OPTION(
 /* clang-format off */
 OTEL_LOSSES(
 	OTEL_LOSS(blocked_full)	 /* more threads blocked at once than there are entries */
-	OTEL_LOSS(return_unseen) /* the kernel did not tell that the thread came back */
+	OTEL_LOSS(leave_unseen)	 /* the kernel did not tell that the thread left */
+	OTEL_LOSS(return_unseen) /* nor that it came back */
 	OTEL_EVENT_LOSSES
 );
 /* clang-format on */
@@ -76,6 +77,22 @@ struct {
 	__type(key, __u32);
 	__type(value, struct blocked);
 } blocked SEC(".maps");
+
+struct leaves {
+	__u32 seen; /* the kernel's count when the last one was */
+	__u32 epoch;
+};
+
+/*
+ * How often a thread has left by itself, by its id. Written when it does. Bounded: who has not for
+ * long is forgotten, and what of that thread is missed before the next time is not counted.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u32);
+	__type(value, struct leaves);
+} leaves SEC(".maps");
 
 /* Work space: one entry, per CPU. */
 struct {
@@ -121,6 +138,45 @@ static __always_inline void expect_none(__u32 tid)
 		otel_lose(return_unseen);
 }
 
+/*
+ * The same may hide that it left. The kernel counts that (nvcsw, one more by the time the
+ * tracepoint runs), so that it shows the next time.
+ *
+ * @times: 1 for a thread that leaves, 0 for one that exits
+ */
+static __always_inline void expect_counted(struct leaves *before, const struct leaves *now,
+					   __u32 times)
+{
+	__s32 missed = now->seen - before->seen - times;
+
+	if (missed > 0 && before->epoch == now->epoch)
+		otel_lose_some(leave_unseen, missed);
+	*before = *now;
+}
+
+static __noinline int note_leave(struct task_struct *prev)
+{
+	struct leaves now = {.seen = prev->nvcsw, .epoch = otel_filter.epoch}, *before;
+	__u32 tid = prev->pid;
+
+	before = bpf_map_lookup_elem(&leaves, &tid);
+	if (before)
+		expect_counted(before, &now, 1);
+	else
+		bpf_map_update_elem(&leaves, &tid, &now, BPF_ANY);
+	return 0;
+}
+
+/* It was about to block when a signal came: the kernel counts that, too. */
+static __always_inline void stay(struct task_struct *prev)
+{
+	__u32 tid = prev->pid, count = prev->nvcsw;
+	struct leaves *before = bpf_map_lookup_elem(&leaves, &tid);
+
+	if (before && count == before->seen + 1)
+		before->seen = count;
+}
+
 static __noinline int leave(void *ctx, struct task_struct *prev)
 {
 	struct otel_scratch *s;
@@ -154,6 +210,7 @@ static __noinline int leave(void *ctx, struct task_struct *prev)
 	otel_process__remember(&b->process, s, prev);
 	b->epoch = otel_filter.epoch;
 	expect_none(tid);
+	note_leave(prev);
 	if (bpf_map_update_elem(&blocked, &tid, b, BPF_ANY))
 		otel_lose(blocked_full);
 	return 0;
@@ -222,8 +279,9 @@ int BPF_PROG(sched_switch, bool preempt, struct task_struct *prev, struct task_s
 	 * than TASK_WAKING. The tracepoint's own prev_state is worse: before 6.14 it says
 	 * blocked for a thread that stays on the run queue because a signal is pending.
 	 */
-	if (!preempt && prev->pid && prev->__state && !(prev->__state & TASK_DEAD) &&
-	    otel_filter__pass())
+	if (!preempt && prev->pid && !prev->__state)
+		stay(prev);
+	else if (!preempt && prev->pid && !(prev->__state & TASK_DEAD) && otel_filter__pass())
 		leave(ctx, prev);
 	if (next->pid)
 		come_back(next);
@@ -233,9 +291,14 @@ int BPF_PROG(sched_switch, bool preempt, struct task_struct *prev, struct task_s
 SEC("tp_btf/sched_process_exit")
 int OTEL_PROG(process_exit, struct task_struct *task)
 {
+	struct leaves now = {.seen = task->nvcsw, .epoch = otel_filter.epoch}, *before;
 	__u32 tid = task->pid;
 
 	expect_none(tid);
+	before = bpf_map_lookup_elem(&leaves, &tid);
+	if (before)
+		expect_counted(before, &now, 0);
 	bpf_map_delete_elem(&blocked, &tid);
+	bpf_map_delete_elem(&leaves, &tid);
 	return 0;
 }

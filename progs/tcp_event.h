@@ -73,8 +73,10 @@ struct tcp_reset_event {
 	TCP_EVENT
 	enum tcp_direction direction OTEL_ATTR("network.io.direction", enum);
 	__u32 pad;
+	__u64 sent OTEL_ATTR("network.tcp.io.transmit", number);
+	__u64 received OTEL_ATTR("network.tcp.io.receive", number);
 };
-_Static_assert(sizeof(struct tcp_reset_event) == 152, "tcp_reset_event has a hole");
+_Static_assert(sizeof(struct tcp_reset_event) == 168, "tcp_reset_event has a hole");
 
 struct tcp_overflow_event {
 	TCP_EVENT
@@ -279,6 +281,8 @@ static __noinline int tcp_event__reset(const struct conn *conn, struct sock *sk,
 	tcp_event__fill((void *)reset, sk, conn->role);
 	reset->direction = direction;
 	reset->pad = 0;
+	reset->sent = conn->sent;
+	reset->received = conn->received;
 	otel_event__end(reset);
 	return 0;
 }

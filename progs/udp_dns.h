@@ -144,7 +144,7 @@ static __noinline int dns__give_up(const struct query_key *key, const struct que
 	if (events && stale)
 		lookup_event__forget(&copy);
 	else if (events)
-		lookup_event__tell(&copy, &series, timed_out, dns_timeout * 1000000000ULL);
+		lookup_event__tell(&copy, &series, timed_out, dns_timeout * 1000000000ULL, 0);
 	return 1;
 }
 
@@ -216,7 +216,8 @@ static __noinline int dns__answered(struct __sk_buff *skb, const struct datagram
 	if (took > dns_timeout * 1000000000ULL) {
 		dns__timed_out(&series);
 		if (events)
-			lookup_event__tell(&key, &series, timed_out, dns_timeout * 1000000000ULL);
+			lookup_event__tell(&key, &series, timed_out, dns_timeout * 1000000000ULL,
+					   0);
 		return 0;
 	}
 	code = (bpf_ntohs(header.flags) & 0xf) + 1;
@@ -225,7 +226,7 @@ static __noinline int dns__answered(struct __sk_buff *skb, const struct datagram
 	if (value && !exphist_s__record_atomic(&value->duration, took))
 		otel_lose(out_of_range);
 	if (events)
-		lookup_event__tell(&key, &series, series.code, took);
+		lookup_event__tell(&key, &series, series.code, took, d->bytes);
 	return 0;
 }
 

@@ -20,9 +20,11 @@ struct lookup_event {
 	enum udp_transport transport OTEL_ATTR("network.transport", enum);
 	enum dns_code code OTEL_ATTR("dns.response.code", enum) OTEL_UNSET;
 	enum dns_code error OTEL_ATTR("error.type", enum) OTEL_UNSET OTEL_ERROR;
+	__u32 query_bytes OTEL_ATTR("dns.query.size", number) OTEL_UNSET;
+	__u32 response_bytes OTEL_ATTR("dns.response.size", number) OTEL_UNSET;
 	char name[DNS_NAME_LEN] OTEL_ATTR("dns.question.name", string) OTEL_UNSET;
 };
-_Static_assert(sizeof(struct lookup_event) == 176, "lookup_event has a hole");
+_Static_assert(sizeof(struct lookup_event) == 184, "lookup_event has a hole");
 
 /* Written when an answer comes, or has not come in time. Read by the exporter, when it has sent it.
  */
@@ -32,6 +34,7 @@ OTEL_EVENTS(lookup_events, lookup_event, 64 * 1024, OTEL_SPAN("dns lookup", clie
  * struct asker - who sent a query
  * @boot: when, CLOCK_BOOTTIME
  * @peer, @peer_port: to whom
+ * @bytes: of the query
  */
 struct asker {
 	struct otel_event_owner whose;
@@ -39,7 +42,8 @@ struct asker {
 	__u64 boot;
 	__u8 peer[16];
 	__u16 peer_port;
-	__u16 pad[3];
+	__u16 pad;
+	__u32 bytes;
 };
 
 /* By query, as long as that is in its own table. Written when one is sent. */
@@ -71,6 +75,7 @@ static __noinline int lookup_event__note(struct query_key *key, const struct dat
 	asker->boot = bpf_ktime_get_boot_ns();
 	__builtin_memcpy(asker->peer, d->peer, 16);
 	asker->peer_port = d->peer_port;
+	asker->bytes = d->bytes;
 	return 0;
 }
 
@@ -85,9 +90,10 @@ static __always_inline void lookup_event__forget(struct query_key *key)
  * @series: cgroup and name
  * @code:   of the answer; timed_out: there was none
  * @ns:     how long it took
+ * @bytes:  of the answer
  */
 static __noinline int lookup_event__tell(struct query_key *key, const struct dns_key *series,
-					 enum dns_code code, __u64 ns)
+					 enum dns_code code, __u64 ns, __u32 bytes)
 {
 	struct asker unknown = {}, *asker;
 	struct lookup_event *lookup;
@@ -113,6 +119,8 @@ static __noinline int lookup_event__tell(struct query_key *key, const struct dns
 		lookup->transport = udp;
 		lookup->code = code == timed_out ? 0 : code;
 		lookup->error = code == NOERROR ? 0 : code;
+		lookup->query_bytes = asker->bytes;
+		lookup->response_bytes = bytes;
 		__builtin_memcpy(lookup->name, series->name, DNS_NAME_LEN);
 		otel_event__end(lookup);
 	}

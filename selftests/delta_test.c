@@ -316,11 +316,14 @@ struct tally {
 	__u64 until[3];
 };
 
+/* @taken: a byte for each request; while it @is_under_way, for @late exports, nobody knows */
 struct receiver {
 	struct baseline *baseline;
 	struct tally tally[SERIES];
-	int fail_percent;
-	int requests, failed;
+	int fail_percent, late_percent;
+	int requests, failed, late;
+	bool is_under_way;
+	struct pb taken;
 };
 
 static void take_delta(const struct point *point, void *ctx)
@@ -359,14 +362,14 @@ static void take_delta(const struct point *point, void *ctx)
 static int take_request(const struct pb *request, size_t points, void *ctx)
 {
 	struct receiver *receiver = ctx;
+	__u8 taken = rand() % 100 >= receiver->fail_percent;
 
 	EXPECT_GT(points, 0);
 	receiver->requests++;
-	if (rand() % 100 < receiver->fail_percent) {
-		receiver->failed++;
-		return 1;
-	}
-	read_request(request, take_delta, receiver);
+	receiver->failed += !taken;
+	pb__raw(&receiver->taken, &taken, 1);
+	if (taken)
+		read_request(request, take_delta, receiver);
 	return 0;
 }
 
@@ -466,13 +469,31 @@ static void kernel__read(struct kernel *kernel, bool readable)
 		ASSERT_EQ(metrics__complete(kernel->metrics, kernel->plan), 0);
 }
 
+static void receiver__settle(struct receiver *receiver)
+{
+	struct pb *taken = &receiver->taken;
+
+	ASSERT_EQ(baseline__settle(receiver->baseline, taken->data, taken->len), 0);
+	taken->len = 0;
+}
+
+/* The answers may be known at once, or only exports later. Return: whether it has all. */
 static bool kernel__send(struct kernel *kernel, struct receiver *receiver)
 {
 	int failed = receiver->failed;
 
+	if (receiver->late && --receiver->late)
+		return false;
+	if (receiver->is_under_way)
+		receiver__settle(receiver);
 	ASSERT_EQ(metrics__emit_to(kernel->metrics, receiver->baseline, kernel->resources, LIMIT,
 				   take_request, receiver),
 		  0);
+	receiver->is_under_way = rand() % 100 < receiver->late_percent;
+	if (receiver->is_under_way)
+		receiver->late = 1 + rand() % 3;
+	else
+		receiver__settle(receiver);
 	return failed == receiver->failed;
 }
 
@@ -518,7 +539,8 @@ static const struct metrics_preference delta = {.delta_sums = true, .delta_histo
  */
 TEST_TIMEOUT(add_up_over_failures, 60)
 {
-	struct receiver receivers[2] = {{.fail_percent = 30}, {.fail_percent = 60}};
+	struct receiver receivers[2] = {{.fail_percent = 30, .late_percent = 20},
+					{.fail_percent = 60, .late_percent = 50}};
 	char path[] = "/tmp/delta_test-XXXXXX";
 	struct kernel kernel = {0};
 	bool all;
@@ -531,7 +553,7 @@ TEST_TIMEOUT(add_up_over_failures, 60)
 	for (int export = 0; export < 2000; export ++) {
 		bool readable = rand() % 10;
 
-		if (export % 7 == 0)
+		if (export % 7 == 0 && !receivers[0].is_under_way && !receivers[1].is_under_way)
 			restart(receivers, path);
 		for (int i = 0; i < SERIES; i++)
 			if (rand() % 3 == 0)
@@ -539,6 +561,7 @@ TEST_TIMEOUT(add_up_over_failures, 60)
 		/* At last all is well. */
 		if (export > 1990) {
 			receivers[0].fail_percent = receivers[1].fail_percent = 0;
+			receivers[0].late_percent = receivers[1].late_percent = 0;
 			readable = true;
 		}
 		kernel__read(&kernel, readable);
@@ -562,6 +585,7 @@ TEST_TIMEOUT(add_up_over_failures, 60)
 	for (int r = 0; r < 2; r++) {
 		printf("%d requests, %d failed, %zu bytes\n", receivers[r].requests,
 		       receivers[r].failed, baseline__bytes(receivers[r].baseline));
+		pb__free(&receivers[r].taken);
 		EXPECT_GT(receivers[r].failed, 100);
 		EXPECT_LT(receivers[r].failed, receivers[r].requests - 100);
 		baseline__free(receivers[r].baseline);
@@ -613,6 +637,7 @@ TEST_TIMEOUT(damaged_state, 60)
 	EXPECT_EQ(state__read(path, 3, &part, 1), 0);
 	EXPECT_EQ(state__write("/nowhere/file", 3, &part, 1), -ENOENT);
 	baseline__free(receiver.baseline);
+	pb__free(&receiver.taken);
 	kernel__free(&kernel);
 }
 
@@ -622,8 +647,7 @@ TEST_TIMEOUT(damaged_state, 60)
 
 struct points {
 	struct point point[POINTS_MAX];
-	int n;
-	int answer; /* what deliver returns */
+	int n, requests;
 };
 
 static void take_one(const struct point *point, void *ctx)
@@ -641,7 +665,8 @@ static int keep_request(const struct pb *request, size_t n, void *ctx)
 
 	read_request(request, take_one, points);
 	EXPECT_EQ(points->n - before, n);
-	return points->answer;
+	points->requests++;
+	return 0;
 }
 
 static const struct point *find(const struct points *points, const char *metric)
@@ -653,15 +678,19 @@ static const struct point *find(const struct points *points, const char *metric)
 }
 
 /* One export of everything in @kernel. */
-static void export_points(struct kernel *kernel, struct baseline *baseline, int answer,
+static void export_points(struct kernel *kernel, struct baseline *baseline, bool refused,
 			  struct points *points)
 {
-	points->n = 0;
-	points->answer = answer;
+	__u8 taken[] = {!refused, !refused, !refused, !refused};
+
+	points->n = points->requests = 0;
 	kernel__read(kernel, true);
 	ASSERT_EQ(metrics__emit_to(kernel->metrics, baseline, kernel->resources, LIMIT,
 				   keep_request, points),
 		  0);
+	ASSERT_LE(points->requests, sizeof(taken));
+	EXPECT_EQ(baseline__settle(baseline, taken, points->requests + 1), -EINVAL);
+	ASSERT_EQ(baseline__settle(baseline, taken, points->requests), 0);
 }
 
 TEST(intervals_and_extremes)
@@ -937,6 +966,42 @@ TEST(explicit_buckets_are_exact)
 	btf_map__free(&map);
 	metrics__free(metrics);
 	resources__free(resources);
+	free(points);
+}
+
+/* An entry is deleted while what it held is on its way: whatever becomes of that, it counts anew.
+ */
+TEST(forgotten_on_its_way)
+{
+	struct points *points = calloc(1, sizeof(*points));
+	struct kernel kernel = {0};
+	const __u32 key = 0;
+
+	ASSERT_TRUE(points);
+	kernel__init(&kernel, &delta);
+	for (__u8 taken = 0; taken < 2; taken++) {
+		struct baseline *baseline = baseline__new(is_there);
+
+		ASSERT_TRUE(baseline);
+		kernel.there[0] = true;
+		kernel.value[0].count = 5;
+		export_points(&kernel, baseline, false, points);
+		kernel.value[0].count = 6;
+		kernel__read(&kernel, true);
+		points->n = points->requests = 0;
+		ASSERT_EQ(metrics__emit_to(kernel.metrics, baseline, kernel.resources, LIMIT,
+					   keep_request, points),
+			  0);
+		ASSERT_EQ(points->requests, 1);
+		EXPECT_EQ(find(points, "m.count")->as_int, 1);
+		baseline__forget(baseline, (struct series_source){.id = 7}, &key, sizeof(key));
+		ASSERT_EQ(baseline__settle(baseline, &taken, 1), 0);
+		kernel.value[0].count = 9;
+		export_points(&kernel, baseline, false, points);
+		EXPECT_EQ(find(points, "m.count")->as_int, 9);
+		baseline__free(baseline);
+	}
+	kernel__free(&kernel);
 	free(points);
 }
 

@@ -213,7 +213,13 @@ TEST(grpc_endpoints)
 		     "https://c:4317" METHOD("trace.v1.TraceService"));
 	EXPECT_STREQ(endpoints[SIGNAL_METRICS].url, "http://localhost:4318/v1/metrics");
 	EXPECT_EQ(lines(), 1);
-	ASSERT_EQ(READ(P "INSECURE", "yes"), 0);
+	/* What is not true is false, even where all others are true. */
+	ASSERT_EQ(READ(P "PROTOCOL", "grpc", P "ENDPOINT", "c:4317", P "INSECURE", "true",
+		       P "TRACES_INSECURE", "yes", P "LOGS_INSECURE", ""),
+		  0);
+	EXPECT_STREQ(endpoints[SIGNAL_TRACES].url,
+		     "https://c:4317" METHOD("trace.v1.TraceService"));
+	EXPECT_STREQ(endpoints[SIGNAL_LOGS].url, "http://c:4317" METHOD("logs.v1.LogsService"));
 	EXPECT_EQ(lines(), 1);
 }
 

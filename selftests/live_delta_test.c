@@ -85,9 +85,7 @@ static void expect_mixes(struct live *live, struct json_object *list, __u64 n)
 
 static int deadline_ms(void)
 {
-	const char *factor = getenv("KTAP_TIMEOUT_FACTOR");
-
-	return 300 * (factor ? atoi(factor) : 1);
+	return 300 * ktap__factor();
 }
 
 /*
@@ -180,6 +178,43 @@ TEST_TIMEOUT(deltas_add_up_in_a_collector, 120)
 	EXPECT_GT(sent, 0);
 	EXPECT_LT(sent, points);
 	EXPECT_GT(otlp_json__total(list, EXPORTED, "otel.component.name", "otlp/0") - sent, 0);
+}
+
+/*
+ * One of two stands still, and its answer is waited for without a limit: the other gets what there
+ * is. Afterwards both have all, each once.
+ */
+TEST_TIMEOUT(a_slow_output_delays_no_deltas, 120)
+{
+	_cleanup_live_ struct live *live = live__begin();
+	_cleanup_collector_ struct collector *good = live__collector(), *slow = live__collector();
+	_cleanup_json_ struct json_object *of_good = NULL, *of_slow = NULL;
+	__u64 mixes = 1;
+	pid_t pid;
+
+	setenv("no_proxy", "*", 1);
+	setenv("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "delta", 1);
+	/* No limit. */
+	setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0", 1);
+	setenv("OTEL_METRIC_EXPORT_TIMEOUT", "0", 1);
+	setenv("GOOD_OTEL_EXPORTER_OTLP_ENDPOINT", collector__http_url(good), 1);
+	setenv("SLOW_OTEL_EXPORTER_OTLP_ENDPOINT", collector__http_url(slow), 1);
+	live__load(live);
+	pid = live__start_exporter("-q", "--interval", "50ms", "--output", "otlp:SLOW", "--output",
+				   "otlp:GOOD");
+	EXPECT_EQ(live__workload(live, "a", "mix"), 0);
+	json_object_put(wait_for_mixes(slow, mixes));
+	collector__signal(slow, SIGSTOP);
+	while (mixes < 4) {
+		EXPECT_EQ(live__workload(live, "a", "mix"), 0);
+		json_object_put(wait_for_mixes(good, ++mixes));
+	}
+	collector__signal(slow, SIGCONT);
+	EXPECT_EQ(live__stop(pid), 0);
+	of_good = collector__metrics(good);
+	of_slow = collector__metrics(slow);
+	expect_mixes(live, of_good, mixes);
+	expect_mixes(live, of_slow, mixes);
 }
 
 /* --- explicit buckets ---------------------------------------------------------------------------

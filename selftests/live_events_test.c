@@ -4,6 +4,7 @@
  * thread worked for; what is suppressed or finds no room is counted; and what has not been
  * acknowledged comes again, as the same spans.
  */
+#include <bpf/bpf.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -194,6 +195,41 @@ TEST_TIMEOUT(each_slow_call_is_a_span, 90)
 			EXPECT_TRUE(strstr(id, "/a"));
 		}
 	}
+}
+
+/* Ids are a permutation that leaves 0 where it is: seeds that bring some events there. */
+TEST_TIMEOUT(no_id_is_zero, 60)
+{
+	_cleanup_live_ struct live *live = live__begin();
+	_cleanup_json_ struct json_object *requests = NULL;
+	static struct spans spans;
+	struct {
+		__u64 number, seed[3];
+	} * state;
+	struct bpf_map_info info = {};
+	__u32 len = sizeof(info), zero = 0;
+	int fd;
+
+	live__load(live, EVERY_CALL, WITHOUT_LIMIT);
+	fd = live__map(live, "slow_calls_state");
+	ASSERT_EQ(bpf_obj_get_info_by_fd(fd, &info, &len), 0);
+	ASSERT_GE(info.value_size, sizeof(*state));
+	state = calloc(1, info.value_size);
+	ASSERT_TRUE(state);
+	state->seed[0] = -10;
+	state->seed[1] = -20;
+	state->seed[2] = -20;
+	ASSERT_EQ(bpf_map_update_elem(fd, &zero, state, BPF_ANY), 0);
+	EXPECT_EQ(live__workload(live, "a", "mix"), 0);
+	requests = live__export_file(live);
+	spans__of(&spans, requests);
+	EXPECT_EQ(spans.n, MIX_CALLS);
+	expect_ids(&spans);
+	/* The two that would have been zero are left out. */
+	ASSERT_EQ(bpf_map_lookup_elem(fd, &zero, state), 0);
+	EXPECT_EQ(state->number, MIX_CALLS + 2);
+	free(state);
+	close(fd);
 }
 
 /* A call that waits by nature is left out, and so is what was fast. */

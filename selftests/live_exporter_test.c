@@ -144,6 +144,41 @@ TEST(duration_ends_with_an_export)
 
 /* --- side by side ----------------------------------------------------------------------------- */
 
+/* Of the specification's variables those that are not an endpoint's: see env_test. */
+TEST(variables)
+{
+	static const struct {
+		const char *name, *value;
+		bool warned, exports;
+	} cases[] = {
+		{"OTEL_METRIC_EXPORT_TIMEOUT", "0", false, true},
+		{"OTEL_METRIC_EXPORT_TIMEOUT", "2147483647", false, true},
+		{"OTEL_METRIC_EXPORT_TIMEOUT", "2147483648", true, true},
+		{"OTEL_METRIC_EXPORT_TIMEOUT", "-1", true, true},
+		{"OTEL_METRIC_EXPORT_TIMEOUT", "30s", true, true},
+		{"OTEL_METRIC_EXPORT_INTERVAL", "1", false, true},
+		{"OTEL_METRIC_EXPORT_INTERVAL", "0", true, true},
+		{"OTEL_METRIC_EXPORT_INTERVAL", "", false, true},
+		{"OTEL_SDK_DISABLED", "TRUE", true, false}, /* says that it is */
+		{"OTEL_SDK_DISABLED", "False", false, true},
+		{"OTEL_SDK_DISABLED", "", false, true},
+		{"OTEL_SDK_DISABLED", "1", true, true},
+	};
+	_cleanup_live_ struct live *live = live__begin();
+	static struct output output;
+
+	live__load(live);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		setenv(cases[i].name, cases[i].value, 1);
+		EXPECT_EQ(live__exporter(&output, "--once", "--output", "stdout"), 0);
+		if (!EXPECT_EQ(live__lines(output.err), cases[i].warned) ||
+		    !EXPECT_EQ(output.out[0] == '{', cases[i].exports))
+			printf("%s=%s: %s\n", cases[i].name, cases[i].value, output.err);
+		EXPECT_EQ(strstr(output.err, cases[i].name) != NULL, cases[i].warned);
+		unsetenv(cases[i].name);
+	}
+}
+
 TEST(once_beside_a_daemon)
 {
 	_cleanup_live_ struct live *live = live__begin();

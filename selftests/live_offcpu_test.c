@@ -75,9 +75,10 @@ static void expect_blocked(struct live *live, const struct truth *truth)
 		weights[i] = (struct weight){.name = truth->names[i]};
 	ASSERT_GT(profiles__weigh(requests, "blocker", "off_cpu", weights, truth->n), 0);
 	/* What is counted as lost may be missing. */
-	least -= otlp_json__total(requests, "otelbpf.losses", "otelbpf.loss.reason",
-				  "return_unseen") *
-		 1e6 * BLOCK_MS / TIMES;
+	for (int i = 0; i < 2; i++)
+		least -= otlp_json__total(requests, "otelbpf.losses", "otelbpf.loss.reason",
+					  i ? "leave_unseen" : "return_unseen") *
+			 1e6 * BLOCK_MS / TIMES;
 	for (int i = 0; i < truth->n; i++) {
 		if (!strncmp(truth->names[i], RAN, strlen(RAN)))
 			continue;

@@ -5,7 +5,8 @@
  * is dead, beside one that is not.
  *
  * $OTELBPF_EVENTS, $OTELBPF_PAUSE and $OTELBPF_KILLS make it longer: events of each run,
- * seconds that a receiver stands still, and how often the exporter is killed.
+ * seconds that a receiver stands still, and how often the exporter is killed. `make long` sets
+ * them.
  */
 #include <errno.h>
 #include <signal.h>
@@ -36,6 +37,17 @@ static int number_of(const char *variable, int otherwise)
 	return getenv(variable) ? atoi(getenv(variable)) : otherwise;
 }
 
+/* A time limit of the exporter's: the slower the machine, the longer. */
+static void set_limit(const char *variable, unsigned int ms)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%u", ms * ktap__factor());
+	setenv(variable, text, 1);
+}
+
+#define EXPORT_TIMEOUT "OTEL_METRIC_EXPORT_TIMEOUT"
+
 /* --- events that flow to a Collector ---------------------------------------------------------- */
 
 /**
@@ -54,7 +66,7 @@ static void flow__begin(struct flow *flow, struct live *live, struct collector *
 {
 	*flow = (struct flow){.live = live, .collector = collector};
 	setenv("no_proxy", "*", 1);
-	setenv(P "TIMEOUT", "1000", 1);
+	set_limit(P "TIMEOUT", 1000);
 	live__load(live, EVERY_CALL, LARGE_RING);
 }
 
@@ -98,7 +110,8 @@ static void flow__end(struct flow *flow)
 	if (flow->exporter)
 		EXPECT_EQ(live__stop(flow->exporter), 0);
 	/* What is still there, in its own time. */
-	setenv(P "TIMEOUT", "60000", 1);
+	setenv(P "TIMEOUT", "0", 1);
+	setenv(EXPORT_TIMEOUT, "0", 1);
 	setenv(P "ENDPOINT", collector__http_url(flow->collector), 1);
 	EXPECT_EQ(live__exporter(&output, "-q", "--interval", "1h", "--duration", "1ms"), 0);
 	EXPECT_STREQ(output.err, "");
@@ -186,7 +199,7 @@ TEST_TIMEOUT(what_is_between_cuts_delays_and_corrupts, 120)
 	flow__begin(&flow, live, collector);
 	setenv(P "COMPRESSION", "gzip", 1);
 	/* The wait between attempts doubles within an export. */
-	setenv("OTEL_METRIC_EXPORT_TIMEOUT", "500", 1);
+	set_limit(EXPORT_TIMEOUT, 500);
 	snprintf(url, sizeof(url), "%s/v1/traces", proxy__url(proxy));
 	setenv(P "TRACES_ENDPOINT", url, 1);
 	flow__start_exporter(&flow, collector__http_url(collector));
@@ -203,7 +216,6 @@ TEST_TIMEOUT(what_is_between_cuts_delays_and_corrupts, 120)
 	flow.lost = exporter_lost(collector);
 	EXPECT_GT(flow.lost, 0);
 	EXPECT_GE(proxy__harmed(proxy), ARRAY_SIZE(faults));
-	unsetenv("OTEL_METRIC_EXPORT_TIMEOUT");
 	unsetenv(P "TRACES_ENDPOINT");
 	flow__end(&flow);
 	proxy__stop(proxy);
@@ -270,7 +282,7 @@ TEST_TIMEOUT(what_a_dead_output_loses_is_counted, 120)
 	pid_t pid;
 
 	live__load(live, EVERY_CALL);
-	setenv("OTEL_METRIC_EXPORT_TIMEOUT", "300", 1);
+	set_limit(EXPORT_TIMEOUT, 300);
 	send_to(collector__http_url(collector), receiver__url(dead), "1000");
 	pid = live__start_exporter("--interval", "50ms", "-q", both[0], both[1], both[2], both[3]);
 	for (lost = 0; lost < 2 * MIX_CALLS;) {
@@ -300,7 +312,7 @@ TEST_TIMEOUT(what_a_dead_output_loses_is_counted, 120)
 	EXPECT_EQ(otlp_json__total(metrics, "otelbpf.exporter.span.lost", "otel.component.name",
 				   "otlp/0"),
 		  lost);
-	unsetenv("OTEL_METRIC_EXPORT_TIMEOUT");
+	unsetenv(EXPORT_TIMEOUT);
 	setenv(P "ENDPOINT", collector__http_url(third), 1);
 	EXPECT_EQ(live__exporter(&output, "-q", "--interval", "1h", "--duration", "1ms"), 0);
 	EXPECT_STREQ(output.err, "");

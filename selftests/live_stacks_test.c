@@ -178,9 +178,9 @@ TEST_TIMEOUT(every_stack_or_its_loss, 60)
 {
 	_cleanup_live_ struct live *live = live__begin();
 	_cleanup_json_ struct json_object *requests = NULL;
-	static const char *const reasons[] = {"table_full",    "blocked_full",	"return_unseen",
-					      "stacks_full",   "mappings_full", "stack_truncated",
-					      "unwind_failed", "stack_failed"};
+	static const char *const reasons[] = {"table_full",	 "blocked_full",  "return_unseen",
+					      "leave_unseen",	 "stacks_full",	  "mappings_full",
+					      "stack_truncated", "unwind_failed", "stack_failed"};
 	struct distinct distinct = {};
 	static struct truth truth;
 	char filter[PATH_MAX + 16];
@@ -195,7 +195,7 @@ TEST_TIMEOUT(every_stack_or_its_loss, 60)
 	profiles__for_each(requests, count_distinct, &distinct);
 	blocks = truth__value(&truth, "blocks");
 	lost = losses(requests, "stacks_full") + losses(requests, "table_full") +
-	       losses(requests, "return_unseen");
+	       losses(requests, "return_unseen") + losses(requests, "leave_unseen");
 	printf("%llu blocks; %zu stacks received, %zu of them without names, %llu lost\n",
 	       (unsigned long long)blocks, distinct.n, distinct.unnamed, (unsigned long long)lost);
 	for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)

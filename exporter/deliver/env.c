@@ -130,12 +130,12 @@ static bool valid_protocol(const char *name, const char *value)
 	return false;
 }
 
+/* What is not true is false, also where the variable for all signals is true. */
 static bool valid_insecure(const char *name, const char *value)
 {
-	if (!strcasecmp(value, "true") || !strcasecmp(value, "false"))
-		return true;
-	warn("%s=%s is ignored: it must be true or false", name, value);
-	return false;
+	if (strcasecmp(value, "true") && strcasecmp(value, "false"))
+		warn("%s=%s is as good as false: it must be true or false", name, value);
+	return true;
 }
 
 static const char *const compressions[] = {

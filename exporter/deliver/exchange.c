@@ -118,7 +118,7 @@ static int on_progress(void *context, curl_off_t down_all, curl_off_t down, curl
 		return 0;
 	if (!answer->stopping)
 		answer->stopping = instant(CLOCK_MONOTONIC);
-	return instant(CLOCK_MONOTONIC) - answer->stopping > (answer->timeout ?: GRACE);
+	return instant(CLOCK_MONOTONIC) - answer->stopping > (answer->grace ?: GRACE);
 }
 
 /* What @file was when it was last changed, in a number that another file hardly has. */

@@ -81,6 +81,7 @@ void body__free(struct body *body);
  * @sent:         bytes of the request that went out
  * @grpc_status:  and the others: values of headers or trailers; "" when absent
  * @error:        curl's words, or ""
+ * @grace:        what an attempt under way has left once the stop flag is set; 0: a little
  */
 struct answer {
 	__u8 *data;
@@ -103,7 +104,7 @@ struct answer {
 	char grpc_message[1024];
 	char grpc_details[4096];
 	char error[CURL_ERROR_SIZE];
-	__u64 timeout;
+	__u64 timeout, grace;
 	__u64 stopping; /* when the stop flag was seen first */
 	const volatile bool *stop;
 };

@@ -74,7 +74,7 @@ static enum delivery http__try(struct http *http, enum signal_kind kind,
 	report__say(report, "not sent");
 
 	for (;;) {
-		struct answer answer = {.stop = stop};
+		struct answer answer = {.stop = stop, .grace = endpoint->timeout_ms * 1000000ULL};
 		__u64 here = instant(CLOCK_MONOTONIC);
 		struct ruling ruling;
 

@@ -27,14 +27,28 @@ struct known {
 	__u64 read_ns;
 };
 
+/* Of one struct record behind the other, and where they are. */
+struct records {
+	struct pb bytes;
+	size_t n;
+	__u32 *index; /* hash -> place in bytes / 8 + 1, open addressing; 0: free */
+	__u32 mask;
+};
+
+struct knowns {
+	struct known *at;
+	int n;
+};
+
+/*
+ * What is acknowledged, and from baseline__begin() to baseline__settle() what will be if all
+ * requests are taken; @requests: where in @next.bytes each of them ends.
+ */
 struct baseline {
 	bool (*is_there)(struct series_source source);
-	struct pb records, next; /* one struct record behind the other */
-	__u32 *index;		 /* hash -> place in records / 8 + 1, open addressing; 0: free */
-	__u32 mask;
-	size_t n, n_next;
-	struct known *known;
-	int n_known;
+	struct records now, next;
+	struct knowns known, next_known;
+	struct pb requests;
 };
 
 struct baseline *baseline__new(bool (*is_there)(struct series_source source))
@@ -46,22 +60,43 @@ struct baseline *baseline__new(bool (*is_there)(struct series_source source))
 	return baseline;
 }
 
+static void records__free(struct records *records)
+{
+	pb__free(&records->bytes);
+	free(records->index);
+	*records = (struct records){0};
+}
+
+static void drop_next(struct baseline *baseline)
+{
+	records__free(&baseline->next);
+	free(baseline->next_known.at);
+	baseline->next_known = (struct knowns){0};
+	baseline->requests.len = 0;
+}
+
 void baseline__free(struct baseline *baseline)
 {
 	if (!baseline)
 		return;
-	pb__free(&baseline->records);
-	pb__free(&baseline->next);
-	free(baseline->index);
-	free(baseline->known);
+	records__free(&baseline->now);
+	drop_next(baseline);
+	pb__free(&baseline->requests);
+	free(baseline->known.at);
 	free(baseline);
+}
+
+static size_t records__size(const struct records *records)
+{
+	return records->bytes.room +
+	       (records->index ? ((size_t)records->mask + 1) * sizeof(*records->index) : 0);
 }
 
 size_t baseline__bytes(const struct baseline *baseline)
 {
-	return baseline->records.room + baseline->next.room +
-	       (baseline->index ? ((size_t)baseline->mask + 1) * sizeof(*baseline->index) : 0) +
-	       baseline->n_known * sizeof(*baseline->known);
+	return records__size(&baseline->now) + records__size(&baseline->next) +
+	       (baseline->known.n + baseline->next_known.n) * sizeof(struct known) +
+	       baseline->requests.room;
 }
 
 static bool is_same(struct series_source a, struct series_source b)
@@ -74,9 +109,9 @@ static size_t record_size(__u32 name_len, __u32 len)
 	return (sizeof(struct record) + (size_t)name_len + len + 7) / 8 * 8;
 }
 
-static struct record *record_at(const struct pb *records, size_t at)
+static struct record *record_at(const struct records *records, size_t at)
 {
-	return (struct record *)(void *)(records->data + at);
+	return (struct record *)(void *)(records->bytes.data + at);
 }
 
 static struct series_source source_of(const struct record *record)
@@ -96,16 +131,15 @@ static __u32 hash_of(struct series_source source, const void *name, __u32 len)
 	return (hash * 0x9e3779b97f4a7c15ULL) >> 32;
 }
 
-static struct record *find(const struct baseline *baseline, const struct series *series)
+static struct record *find(const struct records *records, const struct series *series)
 {
 	__u32 slot;
 
-	if (!baseline->index)
+	if (!records->index)
 		return NULL;
-	slot = hash_of(series->source, series->name, series->name_len) & baseline->mask;
-	for (; baseline->index[slot]; slot = (slot + 1) & baseline->mask) {
-		struct record *record =
-			record_at(&baseline->records, ((size_t)baseline->index[slot] - 1) * 8);
+	slot = hash_of(series->source, series->name, series->name_len) & records->mask;
+	for (; records->index[slot]; slot = (slot + 1) & records->mask) {
+		struct record *record = record_at(records, ((size_t)records->index[slot] - 1) * 8);
 
 		if (is_same(source_of(record), series->source) &&
 		    record->name_len == series->name_len &&
@@ -115,25 +149,23 @@ static struct record *find(const struct baseline *baseline, const struct series 
 	return NULL;
 }
 
-static int make_index(struct baseline *baseline)
+static int make_index(struct records *records)
 {
 	__u32 room = 64;
 
-	free(baseline->index);
-	baseline->index = NULL;
-	while (room < 2 * baseline->n)
+	while (room < 2 * records->n)
 		room *= 2;
-	baseline->index = calloc(room, sizeof(*baseline->index));
-	if (!baseline->index)
+	records->index = calloc(room, sizeof(*records->index));
+	if (!records->index)
 		return -ENOMEM;
-	baseline->mask = room - 1;
-	for (size_t at = 0; at < baseline->records.len;) {
-		const struct record *record = record_at(&baseline->records, at);
+	records->mask = room - 1;
+	for (size_t at = 0; at < records->bytes.len;) {
+		const struct record *record = record_at(records, at);
 		__u32 slot = hash_of(source_of(record), record + 1, record->name_len);
 
-		for (slot &= baseline->mask; baseline->index[slot];)
-			slot = (slot + 1) & baseline->mask;
-		baseline->index[slot] = at / 8 + 1;
+		for (slot &= records->mask; records->index[slot];)
+			slot = (slot + 1) & records->mask;
+		records->index[slot] = at / 8 + 1;
 		at += record_size(record->name_len, record->len);
 	}
 	return 0;
@@ -150,11 +182,11 @@ struct saved {
 
 void baseline__save(const struct baseline *baseline, struct pb *pb)
 {
-	struct saved saved = {.records = baseline->records.len, .known = baseline->n_known};
+	struct saved saved = {.records = baseline->now.bytes.len, .known = baseline->known.n};
 
 	pb__raw(pb, &saved, sizeof(saved));
-	pb__raw(pb, baseline->known, saved.known * sizeof(*baseline->known));
-	pb__raw(pb, baseline->records.data, saved.records);
+	pb__raw(pb, baseline->known.at, saved.known * sizeof(struct known));
+	pb__raw(pb, baseline->now.bytes.data, saved.records);
 }
 
 /* How many records there are; 0 if they do not fill their bytes. */
@@ -183,32 +215,30 @@ int baseline__restore(struct baseline *baseline, const void *data, size_t len)
 	if (len < sizeof(saved))
 		return -EBADMSG;
 	memcpy(&saved, at, sizeof(saved));
-	known = (size_t)saved.known * sizeof(*baseline->known);
+	known = (size_t)saved.known * sizeof(struct known);
 	if (known > len - sizeof(saved) || saved.records != len - sizeof(saved) - known)
 		return -EBADMSG;
 	at += sizeof(saved);
 	n = count_records(at + known, saved.records);
 	if (!n && saved.records)
 		return -EBADMSG;
-	baseline->known = malloc(known + 1);
-	pb__raw(&baseline->records, at + known, saved.records);
-	baseline->n = n;
-	if (!baseline->known || baseline->records.failed || make_index(baseline)) {
-		pb__free(&baseline->records);
-		baseline->n = 0;
+	baseline->known.at = malloc(known + 1);
+	pb__raw(&baseline->now.bytes, at + known, saved.records);
+	baseline->now.n = n;
+	if (!baseline->known.at || baseline->now.bytes.failed || make_index(&baseline->now)) {
+		records__free(&baseline->now);
 		return -ENOMEM;
 	}
-	memcpy(baseline->known, at, known);
-	baseline->n_known = saved.known;
+	memcpy(baseline->known.at, at, known);
+	baseline->known.n = saved.known;
 	return 0;
 }
 
 void baseline__begin(struct baseline *baseline)
 {
-	pb__free(&baseline->next);
-	baseline->n_next = 0;
-	for (size_t at = 0; at < baseline->records.len;) {
-		struct record *record = record_at(&baseline->records, at);
+	drop_next(baseline);
+	for (size_t at = 0; at < baseline->now.bytes.len;) {
+		struct record *record = record_at(&baseline->now, at);
 
 		record->found = false;
 		at += record_size(record->name_len, record->len);
@@ -221,16 +251,16 @@ void baseline__begin(struct baseline *baseline)
  */
 static __u64 since(const struct baseline *baseline, const struct series *series)
 {
-	for (int i = 0; i < baseline->n_known; i++)
-		if (is_same(baseline->known[i].source, series->source) &&
-		    baseline->known[i].read_ns > series->start_ns)
-			return baseline->known[i].read_ns;
+	for (int i = 0; i < baseline->known.n; i++)
+		if (is_same(baseline->known.at[i].source, series->source) &&
+		    baseline->known.at[i].read_ns > series->start_ns)
+			return baseline->known.at[i].read_ns;
 	return series->start_ns;
 }
 
-struct acknowledged baseline__find(struct baseline *baseline, const struct series *series)
+struct acknowledged baseline__find(const struct baseline *baseline, const struct series *series)
 {
-	struct record *record = find(baseline, series);
+	const struct record *record = find(&baseline->now, series);
 
 	if (!record)
 		return (struct acknowledged){.until_ns = since(baseline, series)};
@@ -258,33 +288,35 @@ void baseline__forget(struct baseline *baseline, struct series_source source, co
 	memcpy(name + 1, key, key_size);
 	for (int i = 0; i < PLAN_INSTRUMENTS_MAX; i++) {
 		name[0] = i;
-		record = find(baseline, &series);
+		record = find(&baseline->now, &series);
+		if (record)
+			record->forgot = true;
+		record = find(&baseline->next, &series);
 		if (record)
 			record->forgot = true;
 	}
 }
 
-static void put(struct baseline *baseline, const struct record *record, const void *name,
+static void put(struct records *records, const struct record *record, const void *name,
 		const void *data)
 {
 	size_t size = record_size(record->name_len, record->len);
-	struct pb *next = &baseline->next;
 	__u8 *at;
 
-	if (!pb__reserve(next, size))
+	if (!pb__reserve(&records->bytes, size))
 		return;
-	at = next->data + next->len;
+	at = records->bytes.data + records->bytes.len;
 	memset(at + size - 8, 0, 8);
 	memcpy(at, record, sizeof(*record));
 	memcpy(at + sizeof(*record), name, record->name_len);
 	if (record->len)
 		memcpy(at + sizeof(*record) + record->name_len, data, record->len);
-	next->len += size;
-	baseline->n_next++;
+	records->bytes.len += size;
+	records->n++;
 }
 
-void baseline__put(struct baseline *baseline, const struct series *series, __u64 until_ns,
-		   const void *data, size_t len)
+static void put_series(struct records *records, const struct series *series, __u64 until_ns,
+		       const void *data, size_t len)
 {
 	struct record record = {
 		.start_ns = series->start_ns,
@@ -294,11 +326,25 @@ void baseline__put(struct baseline *baseline, const struct series *series, __u64
 		.len = len,
 		.of_program = series->source.of_program,
 	};
-	struct record *before = find(baseline, series);
+
+	put(records, &record, series->name, data);
+}
+
+void baseline__put(struct baseline *baseline, const struct series *series, __u64 until_ns,
+		   const void *data, size_t len)
+{
+	struct record *before = find(&baseline->now, series);
 
 	if (before)
 		before->found = true;
-	put(baseline, &record, series->name, data);
+	put_series(&baseline->next, series, until_ns, data, len);
+}
+
+void baseline__request(struct baseline *baseline)
+{
+	__u64 end = baseline->next.bytes.len;
+
+	pb__raw(&baseline->requests, &end, sizeof(end));
 }
 
 static bool is_complete(struct series_source source, const struct series_source *complete, int n)
@@ -315,8 +361,8 @@ static void keep_unread(struct baseline *baseline, const struct series_source *c
 	struct series_source last = {0};
 	bool keep = false, asked = false;
 
-	for (size_t at = 0; at < baseline->records.len;) {
-		struct record *record = record_at(&baseline->records, at);
+	for (size_t at = 0; at < baseline->now.bytes.len;) {
+		struct record *record = record_at(&baseline->now, at);
 		struct series_source source = source_of(record);
 
 		at += record_size(record->name_len, record->len);
@@ -328,7 +374,7 @@ static void keep_unread(struct baseline *baseline, const struct series_source *c
 			asked = true;
 		}
 		if (keep)
-			put(baseline, record, record + 1,
+			put(&baseline->next, record, record + 1,
 			    (const __u8 *)(record + 1) + record->name_len);
 	}
 }
@@ -336,20 +382,18 @@ static void keep_unread(struct baseline *baseline, const struct series_source *c
 static int note_known(struct baseline *baseline, const struct series_source *complete, int n,
 		      __u64 now_ns)
 {
-	struct known *known = calloc(n + baseline->n_known + 1, sizeof(*known));
+	struct known *known = calloc(n + baseline->known.n + 1, sizeof(*known));
 	int n_known = 0;
 
 	if (!known)
 		return -ENOMEM;
 	for (int i = 0; i < n; i++)
 		known[n_known++] = (struct known){complete[i], now_ns};
-	for (int i = 0; i < baseline->n_known; i++)
-		if (!is_complete(baseline->known[i].source, complete, n) &&
-		    baseline->is_there(baseline->known[i].source))
-			known[n_known++] = baseline->known[i];
-	free(baseline->known);
-	baseline->known = known;
-	baseline->n_known = n_known;
+	for (int i = 0; i < baseline->known.n; i++)
+		if (!is_complete(baseline->known.at[i].source, complete, n) &&
+		    baseline->is_there(baseline->known.at[i].source))
+			known[n_known++] = baseline->known.at[i];
+	baseline->next_known = (struct knowns){known, n_known};
 	return 0;
 }
 
@@ -357,11 +401,64 @@ int baseline__end(struct baseline *baseline, const struct series_source *complet
 		  __u64 now_ns)
 {
 	keep_unread(baseline, complete, n);
-	if (baseline->next.failed || note_known(baseline, complete, n, now_ns))
+	if (baseline->next.bytes.failed || baseline->requests.failed ||
+	    note_known(baseline, complete, n, now_ns))
 		return -ENOMEM;
-	pb__free(&baseline->records);
-	baseline->records = baseline->next;
-	baseline->next = (struct pb){0};
-	baseline->n = baseline->n_next;
-	return make_index(baseline);
+	return make_index(&baseline->next);
+}
+
+/* --- what became of the requests ----------------------------------------------------------- */
+
+/* What comes behind the last request was in none: it is as it was acknowledged. */
+static int take_back(struct baseline *baseline, const __u8 *taken, size_t n)
+{
+	struct records both = {0};
+	size_t request = 0;
+
+	for (size_t at = 0; at < baseline->next.bytes.len;) {
+		const struct record *record = record_at(&baseline->next, at);
+		struct series series = {.source = source_of(record),
+					.name = record + 1,
+					.name_len = record->name_len,
+					.start_ns = record->start_ns};
+		struct acknowledged before;
+		__u64 end;
+
+		for (; request < n; request++) {
+			memcpy(&end, baseline->requests.data + request * sizeof(end), sizeof(end));
+			if (at < end)
+				break;
+		}
+		at += record_size(record->name_len, record->len);
+		if (request == n || taken[request]) {
+			put(&both, record, record + 1,
+			    (const __u8 *)(record + 1) + record->name_len);
+			continue;
+		}
+		before = baseline__find(baseline, &series);
+		put_series(&both, &series, before.until_ns, before.data, before.len);
+	}
+	if (both.bytes.failed || make_index(&both)) {
+		records__free(&both);
+		return -ENOMEM;
+	}
+	records__free(&baseline->next);
+	baseline->next = both;
+	return 0;
+}
+
+int baseline__settle(struct baseline *baseline, const void *taken, size_t n)
+{
+	if (n != baseline->requests.len / sizeof(__u64))
+		return -EINVAL;
+	if (n && memchr(taken, 0, n) && take_back(baseline, taken, n))
+		return -ENOMEM;
+	records__free(&baseline->now);
+	free(baseline->known.at);
+	baseline->now = baseline->next;
+	baseline->known = baseline->next_known;
+	baseline->next = (struct records){0};
+	baseline->next_known = (struct knowns){0};
+	baseline->requests.len = 0;
+	return 0;
 }

@@ -3,8 +3,9 @@
  * What one receiver has acknowledged of every series: what a delta is taken from.
  *
  * A series takes about as much memory as its point takes on the wire. It is written anew in
- * every export, old and new side by side for that time. One for each receiver, since one may
- * have taken what another has not. There is none where everything is cumulative.
+ * every export: old and new side by side until it is known what became of the requests. One for
+ * each receiver, since one may have taken what another has not. There is none where everything
+ * is cumulative.
  */
 #ifndef OTELBPF_OTLP_BASELINE_H
 #define OTELBPF_OTLP_BASELINE_H
@@ -37,7 +38,7 @@ struct series_source {
 struct baseline *baseline__new(bool (*is_there)(struct series_source source));
 void baseline__free(struct baseline *baseline);
 
-/** baseline__bytes - memory that it takes between exports */
+/** baseline__bytes - memory that it takes now */
 size_t baseline__bytes(const struct baseline *baseline);
 
 /**
@@ -48,7 +49,7 @@ size_t baseline__bytes(const struct baseline *baseline);
 void baseline__forget(struct baseline *baseline, struct series_source source, const void *key,
 		      size_t key_size);
 
-/** baseline__save - append all of it, for an exporter of the same build since the same boot */
+/** baseline__save - append what is settled, for an exporter of the same build and boot */
 void baseline__save(const struct baseline *baseline, struct pb *pb);
 
 /**
@@ -87,18 +88,21 @@ struct acknowledged {
 	__u64 until_ns;
 };
 
-/** baseline__begin - begin an export */
+/** baseline__begin - begin an export; the one before has been settled */
 void baseline__begin(struct baseline *baseline);
 
-/** baseline__find - what is acknowledged of a series; valid until baseline__end() */
-struct acknowledged baseline__find(struct baseline *baseline, const struct series *series);
+/** baseline__find - what is acknowledged of a series; valid until baseline__settle() */
+struct acknowledged baseline__find(const struct baseline *baseline, const struct series *series);
 
-/** baseline__put - what will be acknowledged of a series from the next export on; each once */
+/** baseline__put - what will be acknowledged of a series, if its request is taken; each once */
 void baseline__put(struct baseline *baseline, const struct series *series, __u64 until_ns,
 		   const void *data, size_t len);
 
+/** baseline__request - what was put since the last one is of a request that has been sent */
+void baseline__request(struct baseline *baseline);
+
 /**
- * baseline__end - the export has ended
+ * baseline__end - all has been put
  * @complete: sources that were read as a whole: a series of theirs that was not put is gone
  * @n:        how many
  * @now_ns:   when
@@ -107,5 +111,14 @@ void baseline__put(struct baseline *baseline, const struct series *series, __u64
  */
 int baseline__end(struct baseline *baseline, const struct series_source *complete, int n,
 		  __u64 now_ns);
+
+/**
+ * baseline__settle - it is known what the receiver has taken
+ * @taken: a byte for each request in their order, 0: its series are as they were acknowledged
+ * @n:     as many as baseline__request() was called for
+ *
+ * Return: 0; -EINVAL for another @n; -ENOMEM.
+ */
+int baseline__settle(struct baseline *baseline, const void *taken, size_t n);
 
 #endif

@@ -486,9 +486,9 @@ static bool encode_delta(struct metrics *metrics, struct point *point, struct ba
 	return true;
 }
 
-/* What was sent and taken is what the next delta is taken from; anything else stays as it was. */
-static void settle(struct metrics *metrics, size_t from, size_t to, struct baseline *baseline,
-		   bool acknowledged)
+/* What was sent is what the next delta is taken from, if it is taken; all else stays as it was. */
+static void remember(struct metrics *metrics, size_t from, size_t to, struct baseline *baseline,
+		     bool sent)
 {
 	for (size_t i = from; baseline && i < to; i++) {
 		const struct point *point = &metrics->points[i];
@@ -497,7 +497,7 @@ static void settle(struct metrics *metrics, size_t from, size_t to, struct basel
 		if (!point->is_held)
 			continue;
 		find_before(metrics, point, baseline, &delta);
-		if (acknowledged && point->is_sent)
+		if (sent && point->is_sent)
 			baseline__put(baseline, &delta.held.series, metrics->now_ns, delta.packed,
 				      delta.packed_len);
 		else
@@ -529,11 +529,13 @@ static int flush(struct emission *e, size_t end)
 		err = -ENOMEM;
 	else if (e->points)
 		err = e->send(request, e->points, e->ctx);
-	settle(e->metrics, e->first, end, e->baseline, !err);
+	remember(e->metrics, e->first, end, e->baseline, !err);
+	if (e->baseline && e->points && !err)
+		baseline__request(e->baseline);
 	request->len = 0;
 	e->points = 0;
 	e->first = end;
-	return err > 0 && e->baseline ? 0 : err;
+	return err;
 }
 
 static int emit_points(struct emission *e, const struct resources *resources, size_t limit)
@@ -584,7 +586,7 @@ int metrics__emit_to(struct metrics *metrics, struct baseline *baseline,
 	if (baseline)
 		baseline__begin(baseline);
 	err = emit_points(&e, resources, limit);
-	settle(metrics, e.first, metrics->n_points, baseline, false);
+	remember(metrics, e.first, metrics->n_points, baseline, false);
 	/* Explicit buckets take four times the bytes: not to be kept between exports. */
 	if (metrics->request.room > REQUEST_KEPT)
 		pb__free(&metrics->request);

@@ -93,9 +93,8 @@ int metrics__emit(struct metrics *metrics, const struct resources *resources, si
 
 /**
  * metrics__emit_to - the same for one receiver, with deltas from what it has acknowledged
- * @baseline: of this receiver; is brought up to date
- * @send:     returns 0 if the receiver has taken the request; 1 if not: what was in it is
- *            in the next delta, too; less ends it
+ * @baseline: of this receiver, settled; then to be settled with what became of the requests:
+ *            what was in one that is not taken is in the next delta, too
  */
 int metrics__emit_to(struct metrics *metrics, struct baseline *baseline,
 		     const struct resources *resources, size_t limit,

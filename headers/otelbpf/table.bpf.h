@@ -53,16 +53,20 @@ static const __u8 otel_overflow_key[OTEL_KEY_MAX] = {
  * Atomic although per CPU: a loss may happen in an NMI that came in the middle
  * of this very increment, and nobody minds the cost of the rare case.
  */
-#define otel_lose(reason) otel_lose_in(&losses, struct otel_losses, reason)
+#define otel_lose(reason) otel_lose_some(reason, 1)
+
+/* otel_lose_some - count several */
+#define otel_lose_some(reason, n) otel_lose_some_in(&losses, struct otel_losses, reason, n)
 
 /* The same for counters in another map of that shape. */
-#define otel_lose_in(map, type, reason)                        \
+#define otel_lose_in(map, type, reason) otel_lose_some_in(map, type, reason, 1)
+#define otel_lose_some_in(map, type, reason, n)                \
 	({                                                     \
 		__u32 __zero = 0;                              \
 		type *__l = bpf_map_lookup_elem(map, &__zero); \
                                                                \
 		if (__l)                                       \
-			__sync_fetch_and_add(&__l->reason, 1); \
+			__sync_fetch_and_add(&__l->reason, n); \
 	})
 
 /*

@@ -352,7 +352,7 @@ static void __attribute__((noreturn)) run_in_child(const struct ktap_test *test,
 	exit(0); /* with exit handlers: a leak found now is a failure */
 }
 
-static unsigned int timeout_factor(void)
+unsigned int ktap__factor(void)
 {
 	const char *text = getenv("KTAP_TIMEOUT_FACTOR");
 	long factor = text ? strtol(text, NULL, 10) : 1;
@@ -381,7 +381,7 @@ static bool wait_for_end(int pidfd, int fd, struct output *out, long long deadli
 /* Run one test and print its result. Returns false if it failed. */
 static bool run(const struct ktap_test *test, unsigned int number, bool verbose)
 {
-	unsigned int limit = test->timeout * timeout_factor();
+	unsigned int limit = test->timeout * ktap__factor();
 	bool in_time, dead, leftovers, failed, skipped;
 	struct output out = {};
 	int fd[2], pidfd, status = 0, orphan;

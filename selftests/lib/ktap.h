@@ -80,6 +80,9 @@
  */
 #define SKIP(...) ktap__skip(__VA_ARGS__)
 
+/** ktap__factor - KTAP_TIMEOUT_FACTOR, for time limits of a test's own; 1 without it */
+unsigned int ktap__factor(void);
+
 /**
  * EXPECT_EQ() - demand a == b, and go on if it is not so
  * @a: integer, floating point number, bool or pointer; evaluated once. Not a bit-field: cast it.
