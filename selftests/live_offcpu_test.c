@@ -92,6 +92,14 @@ static void expect_blocked(struct live *live, const struct truth *truth)
 			  0);
 }
 
+/* A thread that began to block at the time it told, and has only now ended with its process. */
+static void expect_blocked_until_now(struct live *live, struct truth *truth)
+{
+	truth->values[0] = monotonic_ns() - truth->values[0];
+	strcpy(truth->names[0], "block_for_good");
+	expect_blocked(live, truth);
+}
+
 /* Threads of the workload that the probe holds for blocked. */
 static int blocked_threads(struct live *live)
 {
@@ -134,7 +142,7 @@ TEST_TIMEOUT(process_exits_while_a_thread_is_blocked, 60)
 	load(live);
 	truth__start(&truth, live, false, "blocker", "exit", TEXT(BLOCK_MS));
 	truth__wait(&truth);
-	expect_blocked(live, &truth);
+	expect_blocked_until_now(live, &truth);
 	EXPECT_EQ(blocked_threads(live), 0);
 }
 
@@ -151,9 +159,7 @@ TEST_TIMEOUT(killed_while_blocked, 60)
 	usleep(BLOCK_MS * 1000);
 	kill(truth.pid, SIGKILL);
 	EXPECT_EQ(live__wait(truth.pid), -SIGKILL);
-	truth.values[0] = monotonic_ns() - truth.values[0];
-	strcpy(truth.names[0], "block_for_good");
-	expect_blocked(live, &truth);
+	expect_blocked_until_now(live, &truth);
 	EXPECT_EQ(blocked_threads(live), 0);
 }
 
