@@ -17,7 +17,6 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -38,9 +37,8 @@ static char program[NAME_LEN + 1];
 /* --- the probe -------------------------------------------------------------------------------- */
 
 /* Its programs have a name of this test's own. */
-static void make_object(struct live *live, bool without_interface)
+static void make_object(struct live *live)
 {
-	static const char lo[64] = "lo";
 	char *data = malloc(1 << 20), *at;
 	FILE *from = fopen(OBJECT, "re"), *to;
 	size_t size;
@@ -51,10 +49,6 @@ static void make_object(struct live *live, bool without_interface)
 	snprintf(program, sizeof(program), "f%07u", (unsigned int)getpid() % 10000000);
 	for (at = data; (at = memmem(at, data + size - at, "f0000000", NAME_LEN)); at += NAME_LEN)
 		memcpy(at, program, NAME_LEN);
-	at = memmem(data, size, lo, sizeof(lo));
-	ASSERT_TRUE(at);
-	if (without_interface)
-		memcpy(at, "no", 2);
 	snprintf(object, sizeof(object), "%s/faulty.bpf.o", live->tmp);
 	to = fopen(object, "we");
 	ASSERT_TRUE(to);
@@ -76,7 +70,7 @@ static void configure(struct live *live, int step, const char *more)
 }
 
 /* Interfaces of its own: its "lo" is nobody else's. */
-static void prepare(struct live *live, bool without_interface)
+static void prepare(struct live *live)
 {
 	struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP};
 	char path[PATH_MAX];
@@ -86,7 +80,7 @@ static void prepare(struct live *live, bool without_interface)
 	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	ASSERT_EQ(ioctl(fd, SIOCSIFFLAGS, &request), 0);
 	close(fd);
-	make_object(live, without_interface);
+	make_object(live);
 	snprintf(err_path, sizeof(err_path), "%s/err", live->tmp);
 	snprintf(filter, sizeof(filter), "cgroup=%s", live->cgroup);
 	snprintf(path, sizeof(path), "%s/otelbpf.yaml", live->tmp);
@@ -344,13 +338,13 @@ static int every(void)
 }
 
 /* All steps of all commands with each of the faults are in one row, of which each nth is done. */
-static void go_through(const struct fault *faults, int n, bool without_interface)
+static void go_through(const struct fault *faults, int n)
 {
 	_cleanup_live_ struct live *live = live__begin();
 	int all = 0, done = 0, failed = 0, skip = every();
 	const char *only = getenv("FAULT_COMMAND");
 
-	prepare(live, without_interface);
+	prepare(live);
 	for (size_t i = 0; i < COMMANDS; i++) {
 		int steps;
 
@@ -376,22 +370,11 @@ static void go_through(const struct fault *faults, int n, bool without_interface
 	EXPECT_GT(done, 0);
 }
 
-/* Since 6.6. Before, programs on interfaces are filters. */
-static bool has_tcx(void)
-{
-	int major = 0, minor = 0;
-	struct utsname name;
-
-	ASSERT_EQ(uname(&name), 0);
-	ASSERT_EQ(sscanf(name.release, "%d.%d", &major, &minor), 2);
-	return major > 6 || (major == 6 && minor >= 6);
-}
-
 TEST_TIMEOUT(killed_at_each_step, 3600)
 {
 	static const struct fault faults[] = {{INJECT_KILL, 0}, {INJECT_KILL_ALL, 0}};
 
-	go_through(faults, 2, false);
+	go_through(faults, 2);
 }
 
 TEST_TIMEOUT(each_step_fails, 3600)
@@ -399,8 +382,7 @@ TEST_TIMEOUT(each_step_fails, 3600)
 	static const struct fault faults[] = {
 		{INJECT_ERROR, EIO}, {INJECT_ERROR, ENOMEM}, {INJECT_ERROR, EPERM}};
 
-	/* A filter has no link: one whose namespace cannot be looked up stays, see design.md. */
-	go_through(faults, 3, !has_tcx());
+	go_through(faults, 3);
 }
 
 TEST_MAIN()
