@@ -279,8 +279,8 @@ struct links *links__release(const char *dir)
 		if (path__format(path, "%s/%s", links_dir, names[i]))
 			continue;
 		fd = bpf_obj_get(path);
-		undone = fd < 0 ? 0 : netdev__undo(fd, names[i]);
-		if (undone) {
+		undone = netdev__undo(fd, names[i]);
+		if (fd >= 0 && undone) {
 			close(fd);
 		} else if (fd >= 0) {
 			bpf_obj_get_info_by_fd(fd, &info, &len);

@@ -183,7 +183,7 @@ int netdev__undo(int fd, const char *name)
 
 	if (!parse_pin(name, &pin) || !pin.netns)
 		return 0;
-	err = undo(&pin, fd);
+	err = fd < 0 ? fd : undo(&pin, fd);
 	return err ? err : 1;
 }
 
@@ -197,16 +197,12 @@ int netdev__undo_all(const char *dir)
 	if (n < 0)
 		return n;
 	for (int i = 0; i < n; i++) {
-		_cleanup_fd_ int fd = -1;
-		struct pin pin;
+		_cleanup_fd_ int fd = path__format(path, "%s/link/%s", dir, names[i]);
 		int one;
 
-		if (!parse_pin(names[i], &pin) || !pin.netns)
-			continue;
-		one = path__format(path, "%s/link/%s", dir, names[i]);
-		fd = one ? -1 : bpf_obj_get(path);
-		one = one ? one : fd < 0 ? -errno : undo(&pin, fd);
-		err = one ? one : err;
+		fd = fd ? fd : bpf_obj_get(path);
+		one = netdev__undo(fd, names[i]);
+		err = one < 0 ? one : err;
 	}
 	return err;
 }

@@ -116,7 +116,7 @@ void netdev__take_back(const struct netdev *netdev, enum netdev_way way, int pro
 
 /**
  * netdev__undo - detach what a pin below link/ stands for, if that is no link
- * @fd:  of what is pinned
+ * @fd:  of what is pinned, or -errno of opening it
  * @pin: its file's name
  *
  * Return: 1 if nothing is attached any more, 0 for a link, which is left to the caller; -errno
