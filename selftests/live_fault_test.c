@@ -17,6 +17,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -314,18 +315,17 @@ struct fault {
 	int error;
 };
 
-static int count_steps(struct live *live, const struct command *command, const struct fault *fault)
+static int count_steps(struct live *live, const struct command *command, struct inject *inject)
 {
-	struct inject inject = {.how = INJECT_NOTHING, .error = fault->error};
 	const char *argv[12];
 
 	begin(live, command);
 	with_program(command, argv);
-	if (!inject__run(&inject, err_path, argv))
+	if (!inject__run(inject, err_path, argv))
 		SKIP("cannot trace processes here");
-	EXPECT_EQ(inject.code, 0);
+	EXPECT_EQ(inject->code, 0);
 	live__must("unload", "-q");
-	return inject.steps;
+	return inject->steps;
 }
 
 static int every(void)
@@ -346,11 +346,12 @@ static void go_through(const struct fault *faults, int n)
 
 	prepare(live);
 	for (size_t i = 0; i < COMMANDS; i++) {
+		struct inject count = {.how = INJECT_NOTHING, .error = faults[0].error};
 		int steps;
 
 		if (only && strcmp(only, commands[i].name))
 			continue;
-		steps = count_steps(live, &commands[i], &faults[0]);
+		steps = count_steps(live, &commands[i], &count);
 		printf("%s: %d steps\n", commands[i].name, steps);
 		EXPECT_GT(steps, 10);
 		for (int f = 0; f < n; f++)
@@ -383,6 +384,45 @@ TEST_TIMEOUT(each_step_fails, 3600)
 		{INJECT_ERROR, EIO}, {INJECT_ERROR, ENOMEM}, {INJECT_ERROR, EPERM}};
 
 	go_through(faults, 3);
+}
+
+#define BEFORE 7 /* opening the pin, finding the network namespace, a socket */
+#define AFTER 1
+
+struct first {
+	long call;
+	int steps;
+	int step;
+};
+
+static void note_first(void *ctx, int pid, long call)
+{
+	struct first *first = ctx;
+
+	(void)pid;
+	first->steps++;
+	if (call == first->call && !first->step)
+		first->step = first->steps;
+}
+
+/* Without tcx, that is before 6.6, the program on an interface has no link: netlink detaches it. */
+TEST_TIMEOUT(filter_is_not_forgotten, 60)
+{
+	_cleanup_live_ struct live *live = live__begin();
+	const struct command *unload = &commands[COMMANDS - 1];
+	struct first first = {.call = SYS_bind};
+	struct inject count = {
+		.how = INJECT_NOTHING, .error = EIO, .each = note_first, .ctx = &first};
+
+	prepare(live);
+	count_steps(live, unload, &count);
+	if (!first.step)
+		SKIP("programs on interfaces have links here");
+	for (int step = first.step - BEFORE; step <= first.step + AFTER; step++) {
+		struct inject inject = {.how = INJECT_ERROR, .error = EIO, .step = step};
+
+		EXPECT_TRUE(one_fault(live, unload, &inject, step % 2));
+	}
 }
 
 TEST_MAIN()
