@@ -266,6 +266,9 @@ static int take_over(const char *from, const char *to, const char *name, const s
 		err = replace_filter(fd, prog, pin);
 	else if (!err && bpf_link_update(fd, prog, NULL))
 		err = -errno;
+	/* It may have been only the answer that was lost. */
+	if (err && pin->netns)
+		replace_filter(prog, fd, pin);
 	if (err)
 		path__format(path, "%s/link/%s", to, name);
 	unlink(path);
