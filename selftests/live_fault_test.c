@@ -386,7 +386,7 @@ TEST_TIMEOUT(each_step_fails, 3600)
 	go_through(faults, 3);
 }
 
-#define BEFORE 7 /* opening the pin, finding the network namespace, a socket */
+#define BEFORE 6 /* opening the pin, finding the network namespace, a socket */
 #define AFTER 1
 
 struct first {
@@ -406,7 +406,7 @@ static void note_first(void *ctx, int pid, long call)
 }
 
 /* Without tcx, that is before 6.6, the program on an interface has no link: netlink detaches it. */
-TEST_TIMEOUT(filter_is_not_forgotten, 60)
+TEST_TIMEOUT(filter_is_not_forgotten, 120)
 {
 	_cleanup_live_ struct live *live = live__begin();
 	const struct command *unload = &commands[COMMANDS - 1];
