@@ -274,20 +274,21 @@ struct links *links__release(const char *dir)
 	for (int i = 0; i < n; i++) {
 		struct bpf_link_info info = {};
 		__u32 len = sizeof(info);
-		int fd;
+		int fd, undone;
 
 		if (path__format(path, "%s/%s", links_dir, names[i]))
 			continue;
 		fd = bpf_obj_get(path);
-		if (fd >= 0 && netdev__undo(fd, names[i])) {
+		undone = netdev__undo(fd, names[i]);
+		if (fd >= 0 && undone) {
 			close(fd);
 		} else if (fd >= 0) {
 			bpf_obj_get_info_by_fd(fd, &info, &len);
 			links->link[links->n].fd = fd;
 			links->link[links->n++].id = info.id;
 		}
-		if (unlink(path)) {
-			err = errno;
+		if (undone < 0 || unlink(path)) {
+			err = undone < 0 ? -undone : errno;
 			links__drop(links);
 			errno = err;
 			return NULL;

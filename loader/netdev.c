@@ -100,7 +100,7 @@ static void print_pin(const struct netdev *netdev, enum netdev_way way, bool is_
 	int len = snprintf(text, NAME_MAX, "%s_if%u_%s", netdev->prog, netdev->index, ways[way]);
 
 	if (!is_link && len < NAME_MAX)
-		snprintf(text + len, NAME_MAX - len, "_ns%lu", netns__inode());
+		snprintf(text + len, NAME_MAX - len, "_ns%lu", netdev->netns);
 }
 
 static bool parse_pin(const char *name, struct pin *pin)
@@ -128,83 +128,96 @@ int netdev__remember(const struct netdev *netdev, enum netdev_way way, int prog)
 {
 	char name[NAME_MAX];
 
+	/* Without it nobody would know where to detach it again. */
+	if (!netdev->netns)
+		return -ENOENT;
 	print_pin(netdev, way, false, name);
 	return tree__pin(prog, "%s/link/%s", netdev->dir, name);
 }
 
-void netdev__forget(const struct netdev *netdev, enum netdev_way way)
+void netdev__take_back(const struct netdev *netdev, enum netdev_way way, int prog)
 {
 	char name[NAME_MAX], path[PATH_MAX];
 
 	print_pin(netdev, way, false, name);
-	if (!path__format(path, "%s/link/%s", netdev->dir, name))
+	if (!path__format(path, "%s/link/%s", netdev->dir, name) && netdev__undo(prog, name) > 0)
 		unlink(path);
 }
 
-bool netdev__undo(int fd, const char *name)
+static int undo(const struct pin *pin, int fd)
 {
 	struct bpf_prog_info info = {};
 	__u32 len = sizeof(info);
-	struct pin pin;
-	int home;
+	int home, err = 0;
 
-	if (!parse_pin(name, &pin) || !pin.netns)
-		return false;
 	if (bpf_obj_get_info_by_fd(fd, &info, &len))
-		return true;
-	home = netns__enter(pin.netns);
+		return -errno;
+	home = netns__enter(pin->netns);
 	/* A namespace that is gone has taken its interfaces along. */
-	if (home == -ENOENT)
-		xdp__clean_after(pin.index, fd);
+	if (home == -ENOENT) {
+		xdp__clean_after(pin->index, fd);
+		return 0;
+	}
 	if (home < 0)
-		return true;
-	switch (pin.way) {
+		return home;
+	switch (pin->way) {
 	case NETDEV_CLSACT_INGRESS:
 	case NETDEV_CLSACT_EGRESS:
-		tc__detach(pin.index, pin.way == NETDEV_CLSACT_EGRESS, info.id);
+		err = tc__detach(pin->index, pin->way == NETDEV_CLSACT_EGRESS, info.id);
 		break;
 	case NETDEV_DISPATCHER_NATIVE:
 	case NETDEV_DISPATCHER_GENERIC:
-		xdp__leave(pin.index, pin.way == NETDEV_DISPATCHER_GENERIC, fd);
+		err = xdp__leave(pin->index, pin->way == NETDEV_DISPATCHER_GENERIC, fd);
 		break;
 	default:
 		break;
 	}
 	netns__leave(home);
-	return true;
+	return err;
 }
 
-void netdev__undo_all(const char *dir)
+int netdev__undo(int fd, const char *name)
+{
+	struct pin pin;
+	int err;
+
+	if (!parse_pin(name, &pin) || !pin.netns)
+		return 0;
+	err = fd < 0 ? fd : undo(&pin, fd);
+	return err ? err : 1;
+}
+
+int netdev__undo_all(const char *dir)
 {
 	_cleanup_names_ char **names = NULL;
 	char path[PATH_MAX];
+	int n, err = path__format(path, "%s/link", dir);
 
-	if (path__format(path, "%s/link", dir) || pins__list(path, &names) < 0)
-		return;
-	for (char **name = names; name && *name; name++) {
-		_cleanup_fd_ int fd = -1;
-		struct pin pin;
+	n = err ? err : pins__list(path, &names);
+	if (n < 0)
+		return n;
+	for (int i = 0; i < n; i++) {
+		_cleanup_fd_ int fd = path__format(path, "%s/link/%s", dir, names[i]);
+		int one;
 
-		if (!parse_pin(*name, &pin) || !pin.netns)
-			continue;
-		if (!path__format(path, "%s/link/%s", dir, *name))
-			fd = bpf_obj_get(path);
-		if (fd >= 0)
-			netdev__undo(fd, *name);
+		fd = fd ? fd : bpf_obj_get(path);
+		one = netdev__undo(fd, names[i]);
+		err = one < 0 ? one : err;
 	}
+	return err;
 }
 
-static bool is_here(const struct pin *pin)
+static bool is_on(const struct pin *pin, unsigned int index, unsigned long netns)
 {
-	return !pin->netns || pin->netns == netns__inode();
+	return pin->index == index && (!pin->netns || pin->netns == netns);
 }
 
-static bool has_pin(char **names, unsigned int index)
+static bool has_pin(char **names, unsigned int index, unsigned long netns)
 {
 	struct pin pin;
 
 	for (char **name = names; name && *name; name++)
-		if (parse_pin(*name, &pin) && pin.index == index && is_here(&pin))
+		if (parse_pin(*name, &pin) && is_on(&pin, index, netns))
 			return true;
 	return false;
 }
@@ -253,6 +266,9 @@ static int take_over(const char *from, const char *to, const char *name, const s
 		err = replace_filter(fd, prog, pin);
 	else if (!err && bpf_link_update(fd, prog, NULL))
 		err = -errno;
+	/* It may have been only the answer that was lost. */
+	if (err && pin->netns)
+		replace_filter(prog, fd, pin);
 	if (err)
 		path__format(path, "%s/link/%s", to, name);
 	unlink(path);
@@ -294,7 +310,7 @@ static bool is_attached(const struct netdev *netdev, const char *prog)
 	if (path__format(path, "%s/link", netdev->dir) || pins__list(path, &names) < 0)
 		return false;
 	for (char **name = names; name && *name; name++)
-		if (parse_pin(*name, &pin) && pin.index == netdev->index && is_here(&pin) &&
+		if (parse_pin(*name, &pin) && is_on(&pin, netdev->index, netdev->netns) &&
 		    pin.prog == strlen(prog) && !strncmp(*name, prog, pin.prog))
 			return true;
 	return false;
@@ -385,6 +401,7 @@ static void attach_interface(struct netdev *netdev, const struct attachable *lis
 
 int netdev__attach(const char *dir, const struct attachable *list, int n, struct failure *failure)
 {
+	unsigned long netns = netns__inode();
 	struct if_nameindex *interfaces;
 	struct result result = {};
 	bool any = false;
@@ -398,7 +415,7 @@ int netdev__attach(const char *dir, const struct attachable *list, int n, struct
 		return failed(failure, EXIT_ATTACH, "cannot list the network interfaces: %s",
 			      failure__reason(errno));
 	for (struct if_nameindex *at = interfaces; at->if_name; at++) {
-		struct netdev netdev = {.index = at->if_index, .dir = dir};
+		struct netdev netdev = {.index = at->if_index, .dir = dir, .netns = netns};
 
 		snprintf(netdev.name, sizeof(netdev.name), "%s", at->if_name);
 		if (has_ethernet(netdev.name))
@@ -421,19 +438,19 @@ int netdev__attach(const char *dir, const struct attachable *list, int n, struct
 /* --- interfaces that come and go ------------------------------------------------- */
 
 /* Links say so themselves; what has none is found by name. Of other namespaces nothing is known. */
-static bool has_gone(int fd, const struct pin *pin)
+static bool has_gone(int fd, const struct pin *pin, unsigned long netns)
 {
 	struct bpf_link_info info = {};
 	__u32 len = sizeof(info);
 	char name[IF_NAMESIZE];
 
 	if (pin->netns)
-		return pin->netns == netns__inode() && !if_indextoname(pin->index, name);
+		return pin->netns == netns && !if_indextoname(pin->index, name);
 	/* A tcx link's number stands where an XDP link's does. */
 	return !bpf_obj_get_info_by_fd(fd, &info, &len) && !info.xdp.ifindex;
 }
 
-static void let_go(const char *probe, const char *dir, char **names)
+static void let_go(const char *probe, const char *dir, char **names, unsigned long netns)
 {
 	char path[PATH_MAX];
 
@@ -444,12 +461,11 @@ static void let_go(const char *probe, const char *dir, char **names)
 		if (!parse_pin(*name, &pin) || path__format(path, "%s/link/%s", dir, *name))
 			continue;
 		fd = bpf_obj_get(path);
-		if (fd < 0 || !has_gone(fd, &pin))
+		if (fd < 0 || !has_gone(fd, &pin, netns) || netdev__undo(fd, *name) < 0)
 			continue;
-		netdev__undo(fd, *name);
 		unlink(path);
 		**name = '\0'; /* no pin any more */
-		if (!has_pin(names, pin.index))
+		if (!has_pin(names, pin.index, netns))
 			inform("%s: interface %u has gone", probe, pin.index);
 	}
 }
@@ -468,6 +484,7 @@ static void take_in(const char *probe, const struct attachable *list, int n, str
 
 void netdev__follow(const char *probe, const char *dir, const struct attachable *list, int n)
 {
+	unsigned long netns = netns__inode();
 	_cleanup_names_ char **names = NULL;
 	struct if_nameindex *interfaces;
 	char path[PATH_MAX];
@@ -475,15 +492,15 @@ void netdev__follow(const char *probe, const char *dir, const struct attachable 
 
 	for (int i = 0; i < n; i++)
 		any |= hook__on_interfaces(list[i].section);
-	if (!any || path__format(path, "%s/link", dir) || pins__list(path, &names) < 0)
+	if (!any || !netns || path__format(path, "%s/link", dir) || pins__list(path, &names) < 0)
 		return;
-	let_go(probe, dir, names);
+	let_go(probe, dir, names, netns);
 	interfaces = if_nameindex();
 	for (struct if_nameindex *at = interfaces; at && at->if_name; at++) {
-		struct netdev netdev = {.index = at->if_index, .dir = dir};
+		struct netdev netdev = {.index = at->if_index, .dir = dir, .netns = netns};
 
 		snprintf(netdev.name, sizeof(netdev.name), "%s", at->if_name);
-		if (!has_pin(names, netdev.index) && has_ethernet(netdev.name))
+		if (!has_pin(names, netdev.index, netns) && has_ethernet(netdev.name))
 			take_in(probe, list, n, &netdev);
 	}
 	/* glibc's takes no NULL. */

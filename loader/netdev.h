@@ -39,6 +39,7 @@ enum netdev_way {
  * @name:  its name, for messages
  * @dir:   of the probe
  * @prog:  the program's name
+ * @netns: inode of the network namespace; 0 if it cannot be seen
  * @way:   set on success
  */
 struct netdev {
@@ -46,6 +47,7 @@ struct netdev {
 	char name[16];
 	const char *dir;
 	const char *prog;
+	unsigned long netns;
 	enum netdev_way way;
 };
 
@@ -103,19 +105,31 @@ void netdev__follow(const char *probe, const char *dir, const struct attachable 
  * Return: 0 or -errno.
  */
 int netdev__remember(const struct netdev *netdev, enum netdev_way way, int prog);
-void netdev__forget(const struct netdev *netdev, enum netdev_way way);
+
+/**
+ * netdev__take_back - of what is remembered, after attaching has failed
+ *
+ * It may have failed behind the kernel's back: what is attached is detached. If that fails as well
+ * it remains remembered.
+ */
+void netdev__take_back(const struct netdev *netdev, enum netdev_way way, int prog);
 
 /**
  * netdev__undo - detach what a pin below link/ stands for, if that is no link
- * @fd:  of what is pinned
+ * @fd:  of what is pinned, or -errno of opening it
  * @pin: its file's name
  *
- * Return: false for a link, which is left to the caller.
+ * Return: 1 if nothing is attached any more, 0 for a link, which is left to the caller; -errno
+ * if the pin has to stay, so that another command finds it.
  */
-bool netdev__undo(int fd, const char *pin);
+int netdev__undo(int fd, const char *pin);
 
-/** netdev__undo_all - the same for every pin in @dir/link */
-void netdev__undo_all(const char *dir);
+/**
+ * netdev__undo_all - the same for every pin in @dir/link
+ *
+ * Return: 0, or -errno of one that has to stay.
+ */
+int netdev__undo_all(const char *dir);
 
 /**
  * netdev__describe - "2 of 3 interfaces: eth0 native, eth1 tcx" of a program's pins

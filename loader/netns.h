@@ -10,7 +10,7 @@ unsigned long netns__inode(void);
  * netns__enter - go into a namespace that some process or a mount in /run/netns keeps
  * @inode: which
  *
- * Return: for netns__leave(); -errno: -ENOENT if nobody is in it.
+ * Return: for netns__leave(); -errno: -ENOENT if nobody is in it, otherwise it may be there.
  */
 int netns__enter(unsigned long inode);
 

@@ -84,7 +84,7 @@ int tc__attach(struct netdev *netdev, bool egress, int prog)
 		return err;
 	err = add_filter(netdev->index, egress, prog);
 	if (err)
-		netdev__forget(netdev, netdev->way);
+		netdev__take_back(netdev, netdev->way, prog);
 	/* Of the modules sch_ingress and cls_bpf, as the kernel calls it. */
 	if (err == -ENOENT)
 		err = -EOPNOTSUPP;
@@ -108,17 +108,27 @@ int tc__replace(unsigned int ifindex, bool egress, unsigned int prog_id, int pro
 	return -ENOENT;
 }
 
+/* No such filter, or it is of another kind, no qdisc, no interface. */
+static bool is_none(int err)
+{
+	return err == -ENOENT || err == -EINVAL || err == -ENODEV || err == -EOPNOTSUPP;
+}
+
 /* The qdisc stays: somebody else may have put filters of his own on it meanwhile. */
-void tc__detach(unsigned int ifindex, bool egress, unsigned int prog_id)
+int tc__detach(unsigned int ifindex, bool egress, unsigned int prog_id)
 {
 	struct bpf_tc_hook hook = hook_of(ifindex, egress);
+	int err = 0;
 
 	for (__u32 priority = 1; priority <= PRIORITY_MAX; priority++) {
 		LIBBPF_OPTS(bpf_tc_opts, opts, .handle = FILTER_HANDLE, .priority = priority);
+		int one = bpf_tc_query(&hook, &opts);
 
-		if (bpf_tc_query(&hook, &opts) || opts.prog_id != prog_id)
-			continue;
-		opts.prog_fd = opts.prog_id = opts.flags = 0;
-		bpf_tc_detach(&hook, &opts);
+		if (!one && opts.prog_id == prog_id) {
+			opts.prog_fd = opts.prog_id = opts.flags = 0;
+			one = bpf_tc_detach(&hook, &opts);
+		}
+		err = one && !is_none(one) ? one : err;
 	}
+	return err;
 }

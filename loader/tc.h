@@ -21,7 +21,11 @@ int tc__attach(struct netdev *netdev, bool egress, int prog);
 /** tc__replace - give the filter of a program another one, in one step; 0 or -errno */
 int tc__replace(unsigned int ifindex, bool egress, unsigned int prog_id, int prog);
 
-/** tc__detach - remove the filter of a program, found by the program's id */
-void tc__detach(unsigned int ifindex, bool egress, unsigned int prog_id);
+/**
+ * tc__detach - remove the filter of a program, found by the program's id
+ *
+ * Return: 0 if there is none any more, or -errno.
+ */
+int tc__detach(unsigned int ifindex, bool egress, unsigned int prog_id);
 
 #endif

@@ -96,13 +96,16 @@ static int empty(int dir_fd)
 
 static int remove_below(const char *path)
 {
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), err;
 
 	if (fd < 0)
 		return errno == ENOENT ? 0 : -errno;
 	/* A load that was killed may have left programs where no link holds them. */
-	netdev__undo_all(path);
-	return empty(fd);
+	err = netdev__undo_all(path);
+	if (!err)
+		return empty(fd);
+	close(fd);
+	return err;
 }
 
 int tree__remove(const char *path)

@@ -143,14 +143,16 @@ static int open_extension(const struct netdev *netdev)
 	return bpf_obj_get(path);
 }
 
-static bool is_member(unsigned int ifindex, struct xdp_program *program)
+/* 1, 0, or -errno where that cannot be told. */
+static int is_member(unsigned int ifindex, struct xdp_program *program)
 {
 	struct xdp_multiprog *all = xdp_multiprog__get_from_ifindex(ifindex);
 	struct xdp_program *one = NULL;
-	bool found = false;
+	int found = 0, err = libxdp_get_error(all);
 
-	if (libxdp_get_error(all))
-		return false;
+	/* Nothing is there, or no interface. */
+	if (err)
+		return err == -ENOENT || err == -ENODEV ? 0 : err;
 	while (!xdp_multiprog__is_legacy(all) && (one = xdp_multiprog__next_prog(one, all)))
 		found |= xdp_program__id(one) == xdp_program__id(program);
 	xdp_multiprog__close(all);
@@ -176,10 +178,10 @@ static int join(struct netdev *netdev, bool generic)
 		err = xdp_program__attach(program, netdev->index,
 					  generic ? XDP_MODE_SKB : XDP_MODE_NATIVE, 0);
 		/* It may have gone without the dispatcher, which needs another type. */
-		if (!err && !is_member(netdev->index, program))
+		if (!err && is_member(netdev->index, program) != 1)
 			err = -EOPNOTSUPP;
 		if (err)
-			netdev__forget(netdev, way);
+			netdev__take_back(netdev, way, fd);
 	}
 	netdev->way = way;
 	xdp_program__close(program);
@@ -244,20 +246,27 @@ void xdp__clean_after(unsigned int ifindex, int prog)
 	globfree(&dirs);
 }
 
-void xdp__leave(unsigned int ifindex, bool generic, int prog)
+int xdp__leave(unsigned int ifindex, bool generic, int prog)
 {
 	struct xdp_program *program;
+	int err, member;
 
 	libxdp_set_print(say_nothing);
 	program = xdp_program__from_fd(prog);
-	if (libxdp_get_error(program))
-		return;
-	if (is_member(ifindex, program))
-		xdp_program__detach(program, ifindex, generic ? XDP_MODE_SKB : XDP_MODE_NATIVE, 0);
+	err = libxdp_get_error(program);
+	if (err)
+		return err;
+	member = is_member(ifindex, program);
+	if (member > 0) {
+		err = xdp_program__detach(program, ifindex,
+					  generic ? XDP_MODE_SKB : XDP_MODE_NATIVE, 0);
+		member = is_member(ifindex, program);
+	}
 	/* Never while the dispatcher is at work: its links are all that holds its programs. */
-	if (!is_member(ifindex, program))
+	if (!member)
 		xdp__clean_after(ifindex, prog);
 	xdp_program__close(program);
+	return member < 0 ? member : member ? (err ? err : -EBUSY) : 0;
 }
 
 /* --- alone --------------------------------------------------------------------- */

@@ -38,8 +38,12 @@ int xdp__load_extensions(const struct object *object, const char *dir);
  */
 int xdp__attach(struct netdev *netdev, const char *mode, int prog);
 
-/** xdp__leave - take a program out of an interface's dispatcher */
-void xdp__leave(unsigned int ifindex, bool generic, int prog);
+/**
+ * xdp__leave - take a program out of an interface's dispatcher
+ *
+ * Return: 0 if it is in none any more, or -errno.
+ */
+int xdp__leave(unsigned int ifindex, bool generic, int prog);
 
 /**
  * xdp__clean_after - remove what libxdp pinned for a dispatcher that went with its interface

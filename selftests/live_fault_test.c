@@ -17,7 +17,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/utsname.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -38,9 +38,8 @@ static char program[NAME_LEN + 1];
 /* --- the probe -------------------------------------------------------------------------------- */
 
 /* Its programs have a name of this test's own. */
-static void make_object(struct live *live, bool without_interface)
+static void make_object(struct live *live)
 {
-	static const char lo[64] = "lo";
 	char *data = malloc(1 << 20), *at;
 	FILE *from = fopen(OBJECT, "re"), *to;
 	size_t size;
@@ -51,10 +50,6 @@ static void make_object(struct live *live, bool without_interface)
 	snprintf(program, sizeof(program), "f%07u", (unsigned int)getpid() % 10000000);
 	for (at = data; (at = memmem(at, data + size - at, "f0000000", NAME_LEN)); at += NAME_LEN)
 		memcpy(at, program, NAME_LEN);
-	at = memmem(data, size, lo, sizeof(lo));
-	ASSERT_TRUE(at);
-	if (without_interface)
-		memcpy(at, "no", 2);
 	snprintf(object, sizeof(object), "%s/faulty.bpf.o", live->tmp);
 	to = fopen(object, "we");
 	ASSERT_TRUE(to);
@@ -76,7 +71,7 @@ static void configure(struct live *live, int step, const char *more)
 }
 
 /* Interfaces of its own: its "lo" is nobody else's. */
-static void prepare(struct live *live, bool without_interface)
+static void prepare(struct live *live)
 {
 	struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP};
 	char path[PATH_MAX];
@@ -86,7 +81,7 @@ static void prepare(struct live *live, bool without_interface)
 	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	ASSERT_EQ(ioctl(fd, SIOCSIFFLAGS, &request), 0);
 	close(fd);
-	make_object(live, without_interface);
+	make_object(live);
 	snprintf(err_path, sizeof(err_path), "%s/err", live->tmp);
 	snprintf(filter, sizeof(filter), "cgroup=%s", live->cgroup);
 	snprintf(path, sizeof(path), "%s/otelbpf.yaml", live->tmp);
@@ -320,18 +315,17 @@ struct fault {
 	int error;
 };
 
-static int count_steps(struct live *live, const struct command *command, const struct fault *fault)
+static int count_steps(struct live *live, const struct command *command, struct inject *inject)
 {
-	struct inject inject = {.how = INJECT_NOTHING, .error = fault->error};
 	const char *argv[12];
 
 	begin(live, command);
 	with_program(command, argv);
-	if (!inject__run(&inject, err_path, argv))
+	if (!inject__run(inject, err_path, argv))
 		SKIP("cannot trace processes here");
-	EXPECT_EQ(inject.code, 0);
+	EXPECT_EQ(inject->code, 0);
 	live__must("unload", "-q");
-	return inject.steps;
+	return inject->steps;
 }
 
 static int every(void)
@@ -344,19 +338,20 @@ static int every(void)
 }
 
 /* All steps of all commands with each of the faults are in one row, of which each nth is done. */
-static void go_through(const struct fault *faults, int n, bool without_interface)
+static void go_through(const struct fault *faults, int n)
 {
 	_cleanup_live_ struct live *live = live__begin();
 	int all = 0, done = 0, failed = 0, skip = every();
 	const char *only = getenv("FAULT_COMMAND");
 
-	prepare(live, without_interface);
+	prepare(live);
 	for (size_t i = 0; i < COMMANDS; i++) {
+		struct inject count = {.how = INJECT_NOTHING, .error = faults[0].error};
 		int steps;
 
 		if (only && strcmp(only, commands[i].name))
 			continue;
-		steps = count_steps(live, &commands[i], &faults[0]);
+		steps = count_steps(live, &commands[i], &count);
 		printf("%s: %d steps\n", commands[i].name, steps);
 		EXPECT_GT(steps, 10);
 		for (int f = 0; f < n; f++)
@@ -376,22 +371,11 @@ static void go_through(const struct fault *faults, int n, bool without_interface
 	EXPECT_GT(done, 0);
 }
 
-/* Since 6.6. Before, programs on interfaces are filters. */
-static bool has_tcx(void)
-{
-	int major = 0, minor = 0;
-	struct utsname name;
-
-	ASSERT_EQ(uname(&name), 0);
-	ASSERT_EQ(sscanf(name.release, "%d.%d", &major, &minor), 2);
-	return major > 6 || (major == 6 && minor >= 6);
-}
-
 TEST_TIMEOUT(killed_at_each_step, 3600)
 {
 	static const struct fault faults[] = {{INJECT_KILL, 0}, {INJECT_KILL_ALL, 0}};
 
-	go_through(faults, 2, false);
+	go_through(faults, 2);
 }
 
 TEST_TIMEOUT(each_step_fails, 3600)
@@ -399,8 +383,46 @@ TEST_TIMEOUT(each_step_fails, 3600)
 	static const struct fault faults[] = {
 		{INJECT_ERROR, EIO}, {INJECT_ERROR, ENOMEM}, {INJECT_ERROR, EPERM}};
 
-	/* A filter has no link: one whose namespace cannot be looked up stays, see design.md. */
-	go_through(faults, 3, !has_tcx());
+	go_through(faults, 3);
+}
+
+#define BEFORE 6 /* opening the pin, finding the network namespace, a socket */
+#define AFTER 1
+
+struct first {
+	long call;
+	int steps;
+	int step;
+};
+
+static void note_first(void *ctx, int pid, long call)
+{
+	struct first *first = ctx;
+
+	(void)pid;
+	first->steps++;
+	if (call == first->call && !first->step)
+		first->step = first->steps;
+}
+
+/* Without tcx, that is before 6.6, the program on an interface has no link: netlink detaches it. */
+TEST_TIMEOUT(filter_is_not_forgotten, 120)
+{
+	_cleanup_live_ struct live *live = live__begin();
+	const struct command *unload = &commands[COMMANDS - 1];
+	struct first first = {.call = SYS_bind};
+	struct inject count = {
+		.how = INJECT_NOTHING, .error = EIO, .each = note_first, .ctx = &first};
+
+	prepare(live);
+	count_steps(live, unload, &count);
+	if (!first.step)
+		SKIP("programs on interfaces have links here");
+	for (int step = first.step - BEFORE; step <= first.step + AFTER; step++) {
+		struct inject inject = {.how = INJECT_ERROR, .error = EIO, .step = step};
+
+		EXPECT_TRUE(one_fault(live, unload, &inject, step % 2));
+	}
 }
 
 TEST_MAIN()

@@ -171,6 +171,41 @@ TEST(other_layout_is_refused)
 	EXPECT_EQ(live__left_behind(live), 1);
 }
 
+/* The way of docs/operations.md: what another layout drops has been exported, all of it. */
+TEST_TIMEOUT(last_export_then_replacement, 60)
+{
+	_cleanup_live_ struct live *live = live__begin();
+	_cleanup_json_ struct json_object *list = NULL, *root = NULL;
+	char filter[PATH_MAX + 8];
+	struct sink sink;
+	__u64 start;
+	pid_t pid;
+	int cut;
+
+	sink__open(&sink, live, NULL);
+	live__load(live);
+	start = live__start_ns(live);
+	pid = live__start_exporter("--interval", "1h", "--output", sink.spec);
+	sink__wait(&sink, 1);
+	EXPECT_EQ(live__workload(live, "a", "mix"), 0);
+	live__must("pause", "-q", "syscalls");
+	/* It has counted all that it will. */
+	EXPECT_EQ(live__workload(live, "a", "mix"), 0);
+	EXPECT_EQ(live__stop(pid), 0);
+	list = sink__requests(&sink, &cut);
+	live__expect_mixes(live, otlp_json__last(list), "a", 1);
+	live__expect_totals(otlp_json__last(list), MIX_CALLS, MIX_FAILS, 1);
+
+	snprintf(filter, sizeof(filter), "cgroup=%s", live->cgroup);
+	live__must("load", "-q", SYSCALLS_OBJECT, "--set", "syscalls.calls.max_entries=64",
+		   "--replace", "--filter", filter);
+	EXPECT_GT(live__start_ns(live), start);
+	EXPECT_EQ(live__workload(live, "a", "mix"), 0);
+	root = live__export_file(live);
+	live__expect_mixes(live, root, "a", 1);
+	live__expect_totals(root, MIX_CALLS, MIX_FAILS, 1);
+}
+
 static void write_meta(struct live *live, const char *version, __u32 abi)
 {
 	struct otel_meta meta;
