@@ -154,6 +154,16 @@ TEST(examples_are_shell)
 	}
 }
 
+TEST(versions_have_the_commit)
+{
+	EXPECT_EQ(system(BUILD_DIR "/otelbpf --version | grep -qE '^otelbpf [0-9.]+ [0-9a-f]{7,}, "
+				   "libbpf [0-9.]+$'"),
+		  0);
+	EXPECT_EQ(system(BUILD_DIR "/otelbpf-exporter --version | grep -qE '^otelbpf-exporter "
+				   "[0-9.]+ [0-9a-f]{7,}$'"),
+		  0);
+}
+
 /* What bash offers for a word that begins with nothing is what --help lists. */
 TEST(completion_has_every_command)
 {
