@@ -40,7 +40,7 @@ B := build
 U := $(B)$(if $(SANITIZE),/asan)
 G := $(B)/gen
 
-ARCH := $(shell uname -m | sed 's/x86_64/x86/;s/aarch64/arm64/')
+ARCH := $(shell $(CC) -dumpmachine | sed 's/-.*//;s/x86_64/x86/;s/aarch64/arm64/')
 MULTIARCH := $(shell $(CC) -print-multiarch 2>/dev/null)
 
 LIBS := libbpf json-c libcurl zlib yaml-0.1
@@ -118,7 +118,9 @@ need:
 $(G)/vmlinux.h:
 	@mkdir -p $(@D)
 	@[ -r '$(VMLINUX_BTF)' ] || { echo "make: no BTF at $(VMLINUX_BTF): set VMLINUX_BTF= to a vmlinux or a BTF file" >&2; exit 1; }
+	# arm64's kernel has an enumerator of a name that is the value of an attribute here.
 	$(BPFTOOL) btf dump file $(VMLINUX_BTF) format c >$@
+	sed -i 's/^\tnone = /\tvmlinux_none = /' $@
 
 $(G)/syscall_nr.h: scripts/gen-syscalls
 	@mkdir -p $(@D)
