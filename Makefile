@@ -41,12 +41,14 @@ B := build
 U := $(B)$(if $(SANITIZE),/asan)
 G := $(B)/gen
 
-ARCH := $(shell uname -m | sed 's/x86_64/x86/;s/aarch64/arm64/')
+ARCH := $(shell $(CC) -dumpmachine | sed 's/-.*//;s/x86_64/x86/;s/aarch64/arm64/')
 MULTIARCH := $(shell $(CC) -print-multiarch 2>/dev/null)
 
 LIBS := libbpf json-c libcurl zlib yaml-0.1
 # Of the loader only.
 LOADER_LIBS := libxdp libelf capstone
+# Its soname changes with each Debian: a package for two of them takes the archive, -l:libcapstone.a.
+CAPSTONE_LDLIBS ?= $(shell $(PKG_CONFIG) --libs capstone 2>/dev/null)
 # Of the exporter only; libiberty has no .pc file.
 EXPORTER_LIBS := libdw libelf liblzma libzstd nettle
 CPPFLAGS += -D_GNU_SOURCE -Iheaders -Ilib -I$(G) \
@@ -57,7 +59,7 @@ CFLAGS ?= -O2 -g
 CFLAGS += -std=gnu11 -Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Werror \
 	-fstack-protector-strong
 LDLIBS := $(shell $(PKG_CONFIG) --libs $(LIBS) 2>/dev/null) -lm -lpthread
-LOADER_LDLIBS := $(shell $(PKG_CONFIG) --libs $(LOADER_LIBS) 2>/dev/null) $(LDLIBS)
+LOADER_LDLIBS := $(shell $(PKG_CONFIG) --libs $(filter-out capstone,$(LOADER_LIBS)) 2>/dev/null) $(CAPSTONE_LDLIBS) $(LDLIBS)
 EXPORTER_LDLIBS := $(shell $(PKG_CONFIG) --libs $(EXPORTER_LIBS) 2>/dev/null) -liberty $(LDLIBS)
 TEST_LDLIBS := $(shell $(PKG_CONFIG) --libs libnghttp2 2>/dev/null)
 ifdef SANITIZE
@@ -117,7 +119,9 @@ need:
 $(G)/vmlinux.h:
 	@mkdir -p $(@D)
 	@[ -r '$(VMLINUX_BTF)' ] || { echo "make: no BTF at $(VMLINUX_BTF): set VMLINUX_BTF= to a vmlinux or a BTF file" >&2; exit 1; }
+	# arm64's kernel has an enumerator of a name that is the value of an attribute here.
 	$(BPFTOOL) btf dump file $(VMLINUX_BTF) format c >$@
+	sed -i 's/^\tnone = /\tvmlinux_none = /' $@
 
 $(G)/syscall_nr.h: scripts/gen-syscalls
 	@mkdir -p $(@D)

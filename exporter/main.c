@@ -24,16 +24,19 @@
 #include "export.h"
 #include "fail.h"
 #include "notify.h"
+#include "reload.h"
 #include "settings.h"
 
 #define NS 1000000000ULL
 
-static volatile bool stop, tell;
+static volatile bool stop, tell, again;
 
 static void on_signal(int signal)
 {
 	if (signal == SIGUSR1)
 		tell = true;
+	else if (signal == SIGHUP)
+		again = true;
 	else
 		stop = true;
 }
@@ -126,12 +129,11 @@ static void report_state(int err, const char *dir)
 	last = err;
 }
 
-static int run(struct exporter *exporter)
+static int run(struct instance **instance, int argc, char **argv)
 {
-	const struct settings *settings = exporter->settings;
 	__u64 next = monotonic(), end = ~0ULL, due;
 	__u64 watchdog = notify__watchdog_ns();
-	struct lock lock = {.dir = settings->pin_dir, .fd = -1};
+	struct lock lock = {.dir = (*instance)->settings.pin_dir, .fd = -1};
 	bool ready = false;
 	sigset_t stopping, awake;
 	int err, code;
@@ -140,15 +142,18 @@ static int run(struct exporter *exporter)
 	sigaddset(&stopping, SIGTERM);
 	sigaddset(&stopping, SIGINT);
 	sigaddset(&stopping, SIGUSR1);
-	if (settings->duration_ns)
-		end = next + settings->duration_ns;
+	sigaddset(&stopping, SIGHUP);
+	if ((*instance)->settings.duration_ns)
+		end = next + (*instance)->settings.duration_ns;
 	for (;;) {
+		const struct settings *settings = &(*instance)->settings;
+		struct exporter *exporter = &(*instance)->exporter;
 		bool last = stop || monotonic() >= end;
 
 		err = own(&lock);
 		if (err == -EWOULDBLOCK)
 			return fail(EXIT_MAP, "another exporter owns %s: stop it, or use --once",
-				    settings->pin_dir);
+				    lock.dir);
 		if (err == -EACCES || err == -EPERM)
 			return fail(EXIT_PERMISSION, "%s: %s", settings->pin_dir, strerror(-err));
 		report_state(err, settings->pin_dir);
@@ -174,9 +179,19 @@ static int run(struct exporter *exporter)
 			if (tell)
 				export__tell(exporter);
 			tell = false;
-			sleep_until(exporter, next < end ? next : end, watchdog, &awake);
+			if (!again)
+				sleep_until(exporter, next < end ? next : end, watchdog, &awake);
 		} while (tell);
 		sigprocmask(SIG_SETMASK, &awake, NULL);
+		if (!again || stop)
+			continue;
+		again = false;
+		notify__send("RELOADING=1");
+		code = reload(instance, argc, argv, !err, &stop);
+		if (code)
+			return code;
+		ready = false;
+		next = monotonic();
 	}
 }
 
@@ -221,19 +236,13 @@ static void forget_start(void)
 	dl_iterate_phdr(forget_segments, &page);
 }
 
-int main(int argc, char **argv)
+static int serve(struct instance **instance, int argc, char **argv)
 {
+	const struct settings *settings = &(*instance)->settings;
+	struct exporter *exporter = &(*instance)->exporter;
 	struct sigaction action = {.sa_handler = on_signal};
-	struct exporter exporter = {0};
-	struct settings settings;
-	int code;
+	int code = confine__self();
 
-	/* What an export takes at once goes back at once: glibc would raise this by itself. */
-	mallopt(M_MMAP_THRESHOLD, 64 << 10);
-	code = settings__read(&settings, argc, argv);
-	if (code >= 0)
-		return code;
-	code = confine__self();
 	if (code)
 		return code;
 	if (is_disabled()) {
@@ -246,13 +255,29 @@ int main(int argc, char **argv)
 	sigaction(SIGUSR1, &action, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
-	code = exporter__start(&exporter, &settings, &stop);
+	code = exporter__start(exporter, settings, &stop);
 	forget_start();
-	if (!code && settings.view)
-		code = export__view(&exporter);
-	else if (!code)
-		code = settings.once || settings.table ? export__all(&exporter, false, true, 0)
-						       : run(&exporter);
-	exporter__end(&exporter);
+	if (code)
+		return code;
+	if (settings->view)
+		return export__view(exporter);
+	if (settings->once || settings->table)
+		return export__all(exporter, false, true, 0);
+	sigaction(SIGHUP, &action, NULL);
+	return run(instance, argc, argv);
+}
+
+int main(int argc, char **argv)
+{
+	struct instance *instance;
+	int code;
+
+	/* What an export takes at once goes back at once: glibc would raise this by itself. */
+	mallopt(M_MMAP_THRESHOLD, 64 << 10);
+	instance = instance__new(argc, argv, &code);
+	if (!instance)
+		return code;
+	code = serve(&instance, argc, argv);
+	instance__free(instance);
 	return code;
 }

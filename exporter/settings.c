@@ -264,10 +264,12 @@ static int take_setting(const struct config_node *node, const char *variable, co
 		option = OPT_STATS;
 	optarg = (char *)value;
 	/* The settings keep these two. */
-	if (option == OPT_OUTPUT || option == OPT_FORMAT)
+	if (option == OPT_OUTPUT || option == OPT_FORMAT) {
 		optarg = strdup(value);
-	if (!optarg)
-		return fail(EXIT_INTERNAL, "no memory");
+		if (!optarg)
+			return fail(EXIT_INTERNAL, "no memory");
+		settings->owned[settings->n_owned++] = optarg;
+	}
 	return option && parse_option(settings, option) > 0 ? EXIT_CONFIG : 0;
 }
 
@@ -296,6 +298,7 @@ int settings__read(struct settings *settings, int argc, char **argv)
 	*settings = (struct settings){
 		.pin_dir = pin_dir && pin_dir[0] ? pin_dir : PIN_DIR_DEFAULT,
 	};
+	optind = 0; /* it may be read again */
 	while (code < 0 && (option = getopt_long(argc, argv, "jqvh", options, NULL)) >= 0)
 		code = parse_option(settings, option);
 	if (code >= 0)
@@ -332,4 +335,10 @@ int settings__read(struct settings *settings, int argc, char **argv)
 	if (!settings->n_specs && !settings->table && !settings->view)
 		settings->specs[settings->n_specs++] = "otlp";
 	return -1;
+}
+
+void settings__free(struct settings *settings)
+{
+	while (settings->n_owned)
+		free(settings->owned[--settings->n_owned]);
 }

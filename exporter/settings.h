@@ -17,6 +17,7 @@
  * @type:  the sample type of the profile that is shown, or NULL
  * @older_ns: of states, what is at least so old, and no other profile; 0: everything
  * @limit: most bytes in one request; 0: as the outputs have it
+ * @owned: texts of the configuration
  */
 struct settings {
 	const char *pin_dir, *config;
@@ -32,6 +33,8 @@ struct settings {
 	struct metrics_preference preference;
 	__u64 interval_ns, duration_ns, timeout_ns;
 	size_t limit;
+	char *owned[OUTPUTS_MAX + 1];
+	int n_owned;
 };
 
 /**
@@ -42,5 +45,6 @@ struct settings {
  * Return: -1 to go on, else an exit code: what is wrong, or asked for, has been said.
  */
 int settings__read(struct settings *settings, int argc, char **argv);
+void settings__free(struct settings *settings);
 
 #endif

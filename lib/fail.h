@@ -25,7 +25,8 @@ enum exit_code {
  * @fmt:  printf format, no newline
  *
  * The line starts with the program's name. Control characters in it are replaced,
- * so that hostile names cannot play with the terminal.
+ * so that hostile names cannot play with the terminal. In a service manager's journal it has a
+ * priority.
  *
  * Return: @code, so that a caller can write return fail(…).
  */

@@ -138,9 +138,9 @@ static void report(const struct stage *stage)
 			bytes += mapview__memory(bpf_program__fd(prog));
 		}
 	bpf_object__for_each_map (map, object->obj)
-		if (bpf_map__fd(map) >= 0) {
+		if (object__map_fd(map) >= 0) {
 			maps++;
-			bytes += mapview__memory(bpf_map__fd(map));
+			bytes += mapview__memory(object__map_fd(map));
 		}
 	if (stage->dropped[0])
 		inform("replaced %s: dropped %s", object->target->probe, stage->dropped);

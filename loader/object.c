@@ -342,6 +342,11 @@ void object__pin_name(const struct bpf_map *map, char name[PIN_NAME_MAX])
 			*c = '_';
 }
 
+int object__map_fd(const struct bpf_map *map)
+{
+	return bpf_map__autocreate(map) ? bpf_map__fd(map) : -1;
+}
+
 int object__load_failed(const struct object *object, int err, struct failure *failure)
 {
 	char cause[512];

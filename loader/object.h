@@ -106,6 +106,14 @@ void object__hook(const struct object *object, const struct bpf_program *prog,
 #define PIN_NAME_MAX 64
 void object__pin_name(const struct bpf_map *map, char name[PIN_NAME_MAX]);
 
+/**
+ * object__map_fd - a map's descriptor, or -1 for one that is not made
+ *
+ * For a map that is left out libbpf 1.4 and newer have one that is no map's once the object is
+ * loaded.
+ */
+int object__map_fd(const struct bpf_map *map);
+
 /** object__section - section of an internal map (".rodata"), or NULL for a map of the source */
 const char *object__section(const struct bpf_map *map);
 

@@ -221,7 +221,7 @@ static int check_names(struct stage *stage, struct failure *failure)
 		struct bpf_map_info info = {};
 		__u32 len = sizeof(info);
 
-		if (bpf_map__fd(map) < 0 || shared__has(&stage->shared, map) ||
+		if (object__map_fd(map) < 0 || shared__has(&stage->shared, map) ||
 		    bpf_obj_get_info_by_fd(bpf_map__fd(map), &info, &len) || info.name[0])
 			continue;
 		return failed(failure, EXIT_LOAD,
@@ -276,7 +276,7 @@ static int pin_all(struct stage *stage, struct failure *failure)
 	if (!err && stage->args->mark)
 		err = tree__make_dir(mark);
 	bpf_object__for_each_map (map, stage->object->obj) {
-		if (err || bpf_map__fd(map) < 0 || shared__has(&stage->shared, map))
+		if (err || object__map_fd(map) < 0 || shared__has(&stage->shared, map))
 			continue;
 		object__pin_name(map, pin);
 		what = "map";

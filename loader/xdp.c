@@ -101,8 +101,8 @@ static int extend(const struct object *object, struct bpf_object *copy)
 
 		if (!err && twin && is_constants(map))
 			err = copy_constants(object, map, twin);
-		else if (!err && twin && bpf_map__fd(twin) >= 0)
-			err = bpf_map__reuse_fd(map, bpf_map__fd(twin));
+		else if (!err && twin && object__map_fd(twin) >= 0)
+			err = bpf_map__reuse_fd(map, object__map_fd(twin));
 	}
 	return err ? err : n;
 }

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* The Grafana dashboard asks for metrics that there are, by the names that Prometheus gives them.
+/*
+ * What is shipped beside the programs: the Grafana dashboard asks for metrics that there are, by
+ * the names that Prometheus gives them; examples are what they look like; the shell's completion
+ * knows what the programs do.
  */
 #include <ctype.h>
 #include <json-c/json.h>
@@ -149,6 +152,36 @@ TEST(examples_are_shell)
 			 SELFTESTS_DIR, examples[i]);
 		EXPECT_EQ(system(command), 0);
 	}
+}
+
+TEST(versions_have_the_commit)
+{
+	EXPECT_EQ(system(BUILD_DIR "/otelbpf --version | grep -qE '^otelbpf [0-9.]+ [0-9a-f]{7,}, "
+				   "libbpf [0-9.]+$'"),
+		  0);
+	EXPECT_EQ(system(BUILD_DIR "/otelbpf-exporter --version | grep -qE '^otelbpf-exporter "
+				   "[0-9.]+ [0-9a-f]{7,}$'"),
+		  0);
+}
+
+/* What bash offers for a word that begins with nothing is what --help lists. */
+TEST(completion_has_every_command)
+{
+	static const char script[] =
+		"PATH=%s:$PATH; . %s/../packaging/bash-completion && COMP_WORDS=(otelbpf '') "
+		"COMP_CWORD=1 && "
+		"_otelbpf otelbpf && [ ${#COMPREPLY[@]} -ge 11 ] && "
+		"diff <(printf '%%s\\n' \"${COMPREPLY[@]}\" | sort) "
+		"<(otelbpf --help | sed -nE '/^  [a-z]/s/^  ([a-z]+).*/\\1/p' | sort) && "
+		"COMP_WORDS=(otelbpf watch --) COMP_CWORD=2 && _otelbpf otelbpf && "
+		"[[ \" ${COMPREPLY[*]} \" = *' --pin-dir '* ]]";
+	char command[2048];
+
+	if (system("command -v bash >/dev/null"))
+		SKIP("no bash");
+	snprintf(command, sizeof(command), script, BUILD_DIR, SELFTESTS_DIR);
+	setenv("SCRIPT", command, 1);
+	EXPECT_EQ(system("bash -c \"$SCRIPT\""), 0);
 }
 
 TEST_MAIN()

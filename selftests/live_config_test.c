@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* load and reload by a configuration: exact counts over every change, nothing for a wrong one. */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -240,6 +241,100 @@ TEST(the_exporter_follows_it)
 	EXPECT_EQ(live__exporter(&output, "--once"), EXIT_CONFIG);
 	EXPECT_TRUE(strstr(output.err, "did you mean 'grpc'?"));
 	EXPECT_EQ(live__lines(output.err), 1);
+}
+
+/* --- a running exporter reads it again ----------------------------------------------------------
+ */
+
+/* Until all that the workload has done so far is in the file. */
+static void wait_for_all(struct led *led, const char *path)
+{
+	for (;;) {
+		int cut; /* it may be in the middle of a line */
+		struct json_object *list = live__read_lines(path, &cut);
+		__u64 told = list ? live__count(led->live, list, "led", "getppid") : 0;
+
+		json_object_put(list);
+		if (told >= led->getppids)
+			return;
+		usleep(20000);
+	}
+}
+
+static void expect_told(struct led *led, const char *path, __u64 getppids)
+{
+	int cut;
+	_cleanup_json_ struct json_object *list = live__read_lines(path, &cut);
+
+	ASSERT_TRUE(list);
+	EXPECT_EQ(cut, 0);
+	EXPECT_EQ(live__count(led->live, list, "led", "getppid"), getppids);
+}
+
+static void wait_until_said(const char *log, const char *words)
+{
+	while (!has_text(log, words))
+		usleep(20000);
+}
+
+/* With deltas: what is told twice, or never, would be in their sum. */
+TEST_TIMEOUT(a_running_exporter_reads_it_again, 60)
+{
+	_cleanup_live_ struct live *live = live__begin();
+	char first[128], second[128], log[128], text[512];
+	struct led led;
+	__u64 before;
+	pid_t pid;
+
+	prepare(live);
+	snprintf(first, sizeof(first), "%s/first.json", live->tmp);
+	snprintf(second, sizeof(second), "%s/second.json", live->tmp);
+	snprintf(log, sizeof(log), "%s/log", live->tmp);
+	live__load(live);
+	led__start_with(&led, live, (const char *const[]){NULL});
+	setenv("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "delta", 1);
+	snprintf(text, sizeof(text),
+		 "outputs: {to: [\"file:%s\"], interval: 50ms, service_name: one}\n", first);
+	configure_text(text);
+	snprintf(text, sizeof(text), "exec " BUILD_DIR "/otelbpf-exporter 2>%s", log);
+	pid = live__spawn_program("/bin/sh", (const char *const[]){"-c", text, NULL});
+	led__step(&led, true, true);
+	wait_for_all(&led, first);
+
+	/* One more, which gets all since the load; the other goes on from where it is. */
+	snprintf(text, sizeof(text),
+		 "outputs: {to: [\"file:%s\", \"file:%s\"], interval: 70ms, service_name: two}\n",
+		 first, second);
+	configure_text(text);
+	ASSERT_EQ(kill(pid, SIGHUP), 0);
+	wait_for_all(&led, second);
+	EXPECT_TRUE(
+		has_text(second, "\"two\"")); /* not what it has set in its environment before */
+	led__step(&led, true, true);
+	wait_for_all(&led, first);
+	wait_for_all(&led, second);
+
+	/* What is wrong changes nothing. */
+	configure_text("outputs: {protocol: gprc}\n");
+	ASSERT_EQ(kill(pid, SIGHUP), 0);
+	wait_until_said(log, "did you mean 'grpc'?");
+	configure_text(text); /* for others, not for it: it is not told */
+	led__step(&led, true, true);
+	wait_for_all(&led, first);
+	wait_for_all(&led, second);
+	before = led.getppids;
+
+	snprintf(text, sizeof(text),
+		 "outputs: {to: [\"file:%s\"], interval: 70ms, service_name: two}\n", second);
+	configure_text(text);
+	ASSERT_EQ(kill(pid, SIGHUP), 0);
+	wait_until_said(log, "sends no longer to ");
+	led__step(&led, true, true);
+	EXPECT_EQ(live__stop(pid), 0);
+	expect_told(&led, first, before);
+	expect_told(&led, second, led.getppids);
+	EXPECT_TRUE(has_text(log, "exports every 70ms, before every 50ms"));
+	led__end(&led);
 }
 
 TEST_MAIN()

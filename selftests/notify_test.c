@@ -4,11 +4,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "fail.h"
 #include "ktap.h"
 #include "notify.h"
 
@@ -92,6 +95,41 @@ TEST(watchdog)
 	EXPECT_EQ(notify__watchdog_ns(), 0);
 	setenv("WATCHDOG_USEC", "-5", 1);
 	EXPECT_EQ(notify__watchdog_ns(), 0);
+}
+
+/* What of each kind is said when stderr is, or is not, what the manager says it is. */
+static void say_all(bool journal, char *text, size_t size)
+{
+	int file = memfd_create("stderr", MFD_CLOEXEC), before = dup(STDERR_FILENO);
+	char stream[64];
+	struct stat st;
+	ssize_t n;
+
+	ASSERT_EQ(fstat(file, &st), 0);
+	snprintf(stream, sizeof(stream), "%llu:%llu", (unsigned long long)st.st_dev,
+		 (unsigned long long)st.st_ino + !journal);
+	setenv("JOURNAL_STREAM", stream, 1);
+	ASSERT_GE(dup2(file, STDERR_FILENO), 0);
+	EXPECT_EQ(fail(EXIT_MAP, "a"), EXIT_MAP);
+	warn("b");
+	inform("c");
+	ASSERT_GE(dup2(before, STDERR_FILENO), 0);
+	n = pread(file, text, size - 1, 0);
+	ASSERT_GE(n, 0);
+	text[n] = '\0';
+	close(file);
+	close(before);
+}
+
+TEST(journal_has_priorities)
+{
+	char text[256];
+
+	program_invocation_short_name = "x";
+	say_all(true, text, sizeof(text));
+	EXPECT_STREQ(text, "<3>x: a\n<4>x: b\n<6>x: c\n");
+	say_all(false, text, sizeof(text));
+	EXPECT_STREQ(text, "x: a\nx: b\nx: c\n");
 }
 
 /* Exposure of 2.0 at most, by systemd's own reckoning. */
