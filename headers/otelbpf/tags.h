@@ -50,7 +50,8 @@
  *
  * For an updown count of things that come and go. While no program is attached they do
  * so unseen, so the loader empties the table before it attaches again, and an iterator
- * program counts afresh what is there.
+ * program counts afresh what is there. Also on a map that is no table and says what such a
+ * table's counts are made of.
  */
 #define OTEL_CURRENT OTEL_TAG("current")
 
