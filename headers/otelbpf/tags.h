@@ -328,6 +328,9 @@
 /** OTEL_PAGE_SIZE - a const volatile __u32 that the loader sets to the size of a page, in bytes */
 #define OTEL_PAGE_SIZE OTEL_TAG("page_size")
 
+/** OTEL_MEMORY_PAGES - the same of the machine's memory and swap together, in pages */
+#define OTEL_MEMORY_PAGES OTEL_TAG("memory_pages")
+
 /**
  * OTEL_FILTER_SET - a set of small numbers as a filter that changes at run time
  * @decoder: the decoder whose names are the set's members, a bare word; also
