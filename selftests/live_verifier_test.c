@@ -59,12 +59,13 @@ static int end_of_log(enum libbpf_print_level level, const char *format, va_list
 /* include/uapi/linux/bpf.h of 6.13; libbpf 1.1 does not know it. */
 #define TRACE_UPROBE_SESSION 57
 
-/* Whether the kernel has uprobe.session: its enum bpf_attach_type goes that far. */
+/* Whether the kernel has uprobe.session: its enum bpf_attach_type goes that far, behind which is
+ * its end. */
 static bool has_sessions(void)
 {
 	struct btf *btf = btf__load_vmlinux_btf();
 	int id = btf ? btf__find_by_name_kind(btf, "bpf_attach_type", BTF_KIND_ENUM) : -1;
-	bool has = id > 0 && btf_vlen(btf__type_by_id(btf, id)) > TRACE_UPROBE_SESSION;
+	bool has = id > 0 && btf_vlen(btf__type_by_id(btf, id)) > TRACE_UPROBE_SESSION + 1;
 
 	btf__free(btf);
 	return has;
