@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #include "nearest.h"
@@ -204,6 +205,18 @@ static void store_fact(const struct bpf_map *map, const struct btf_var_secinfo *
 		*constant = value;
 }
 
+/* At the time of the load. 16 TiB or more are as good as that. */
+static __u32 memory_pages(void)
+{
+	struct sysinfo info;
+	__u64 pages;
+
+	if (sysinfo(&info))
+		return 0;
+	pages = ((__u64)info.totalram + info.totalswap) * info.mem_unit / sysconf(_SC_PAGESIZE);
+	return pages < UINT32_MAX ? pages : UINT32_MAX;
+}
+
 int options__of(struct object *object, struct option_vars *options, struct failure *failure)
 {
 	const struct btf *btf = bpf_object__btf(object->obj);
@@ -232,6 +245,8 @@ int options__of(struct object *object, struct option_vars *options, struct failu
 				store_fact(map, info, sysconf(_SC_PAGESIZE));
 			if (tagged__find(object->tagged, info->type, -1, "turn_attempt"))
 				object->turn_attempt = constant_at(map, info);
+			if (tagged__find(object->tagged, info->type, -1, "memory_pages"))
+				store_fact(map, info, memory_pages());
 			if (!tag)
 				continue;
 			more[options->n] = (struct option_var){};

@@ -240,7 +240,9 @@ static int fill_maps(struct stage *stage, struct failure *failure)
 		char cause[512];
 		int err;
 
-		if (!is_table(stage, map) && strcmp(bpf_map__name(map), "meta"))
+		/* Without a number: nobody has asked for it. */
+		if (bpf_map__fd(map) < 0 ||
+		    (!is_table(stage, map) && strcmp(bpf_map__name(map), "meta")))
 			continue;
 		err = check_btf(map);
 		if (err) {

@@ -34,6 +34,8 @@ char LICENSE[] SEC("license") = "GPL";
 const volatile __u32 sample_bytes
 	OTEL_OPTION("1..1073741824", "By",
 		    "One sample in so many allocated bytes on average; 1: every call") = 524288;
+const volatile __u32 mapped OTEL_OPTION(
+	"0..1", "", "Also measure what is taken from the kernel: mmap, mremap, munmap, brk") = 0;
 
 /* clang-format off */
 OTEL_LOSSES(
@@ -41,6 +43,7 @@ OTEL_LOSSES(
 	OTEL_LOSS(free_unseen)	/* an address came back that had not been freed */
 	OTEL_LOSS(thread_full)	/* no memory for a thread's own state */
 	OTEL_LOSS(guard_stopped) /* the probe took more CPU than guard_percent allows */
+	OTEL_LOSS(spaces_full)	/* more processes at once than there is room for: not in what is mapped */
 	OTEL_LOSS(stack_busy)	/* a task was preempted while it took its stack: counted, no profile */
 );
 /* clang-format on */
@@ -48,13 +51,21 @@ OTEL_LOSSES(
 #include "malloc_guard.h"
 #include "malloc_held.h"
 #include "malloc_profile.h"
+#include "malloc_space.h"
+
+/* Up to the next sample. */
+struct countdown {
+	__u64 distance; /* bytes */
+	__u32 rate;	/* bytes between samples when the distance was drawn; 0: it was not */
+	__u32 pad;
+};
 
 /* One thread's. Gone with it. */
 struct thread {
-	__u64 distance; /* bytes up to the next sample */
-	__u64 sp;	/* of the call whose return is waited for, at its entry; 0: none */
-	__u64 at;	/* stack pointer, place and return address of the last call that */
-	__u64 ip;	/* was no part of another one */
+	struct countdown countdown;
+	__u64 sp; /* of the call whose return is waited for, at its entry; 0: none */
+	__u64 at; /* stack pointer, place and return address of the last call that */
+	__u64 ip; /* was no part of another one */
 	__u64 ret;
 	__u64 size;
 	__u64 result;		 /* where posix_memalign() puts the pointer, 0: it returns it */
@@ -62,10 +73,15 @@ struct thread {
 	struct allocation freed; /* and what was remembered of that */
 	struct allocation made;	 /* what the call has made: here, as the stack is full */
 	struct guarded guarded;
+	struct {
+		__u64 sp; /* of a call to the kernel, at its entry; 0: none */
+		__u64 bytes;
+		struct countdown countdown;
+		__u32 epoch, kind, freeing, pad;
+	} asked;
 	__u32 epoch;
-	__u32 rate; /* bytes between samples when the distance was drawn; 0: it was not */
 	__u32 turn; /* the slot for upgrades */
-	__u8 sampled, resized, pad[2];
+	__u8 sampled, resized, pad[6];
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
@@ -118,22 +134,27 @@ static __noinline __u64 next_sample(__u32 rate)
 	return weight__distance(rate, bpf_get_prandom_u32());
 }
 
-static __always_inline _Bool take(struct thread *t, __u64 size, __u32 rate)
+static __always_inline _Bool take(struct countdown *c, __u64 size, __u32 rate)
 {
 	/* Where the next point falls does not depend on where the last one was: draw it again. */
-	if (t->rate != rate) {
-		t->rate = rate;
-		t->distance = next_sample(rate);
+	if (c->rate != rate) {
+		c->rate = rate;
+		c->distance = next_sample(rate);
 	}
 	if (rate == 1)
 		return 1;
 	size = size ? size : 1;
-	if (size <= t->distance) {
-		t->distance -= size;
+	if (size <= c->distance) {
+		c->distance -= size;
 		return 0;
 	}
-	t->distance = next_sample(rate);
+	c->distance = next_sample(rate);
 	return 1;
+}
+
+static __noinline __u64 stands_for(__u64 size, __u32 rate)
+{
+	return rate == 1 ? size : weight__bytes(size ? size : 1, rate);
 }
 
 /*
@@ -148,6 +169,25 @@ static __noinline _Bool take_turn(void)
 	return otel_turn__take(t ? &t->turn : NULL, OTEL_NEWER_FIRST);
 }
 
+/* Return: the thread's, NULL: its call is not measured. */
+static __always_inline struct thread *begin(struct guard *g, struct task_struct *task)
+{
+	struct thread *t;
+
+	if (!otel_filter__pass())
+		return NULL;
+	if (g->stopped) {
+		otel_lose(guard_stopped);
+		return NULL;
+	}
+	t = bpf_task_storage_get(&threads, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (t)
+		guard__count(g, &t->guarded, task);
+	else
+		otel_lose(thread_full);
+	return t;
+}
+
 /* Return: whether the call's own return is wanted. */
 static __noinline int enter(struct pt_regs *ctx, __u64 size, __u64 old, __u64 result)
 {
@@ -156,18 +196,11 @@ static __noinline int enter(struct pt_regs *ctx, __u64 size, __u64 old, __u64 re
 	struct guard *g = guard__get();
 	struct thread *t;
 
-	if (!g || (otel_turn__is_on() && !take_turn()) || !otel_filter__pass())
+	if (!g || (otel_turn__is_on() && !take_turn()))
 		return 0;
-	if (g->stopped) {
-		otel_lose(guard_stopped);
+	t = begin(g, task);
+	if (!t)
 		return 0;
-	}
-	t = bpf_task_storage_get(&threads, task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
-	if (!t) {
-		otel_lose(thread_full);
-		return 0;
-	}
-	guard__count(g, &t->guarded, task);
 	bpf_probe_read_user(&ret, sizeof(ret), (void *)sp);
 	if (is_part(t, sp, ip, ret))
 		return 0;
@@ -175,7 +208,7 @@ static __noinline int enter(struct pt_regs *ctx, __u64 size, __u64 old, __u64 re
 	t->ip = ip;
 	t->ret = ret;
 	t->epoch = otel_filter.epoch;
-	t->sampled = take(t, size, guard__rate(g));
+	t->sampled = take(&t->countdown, size, guard__rate(g));
 	t->resized = old && forget(old, &t->freed);
 	t->sp = 0;
 	if (!t->sampled && !t->resized)
@@ -210,10 +243,9 @@ static __always_inline int returned(struct pt_regs *ctx, struct thread *t, __u64
 	/* realloc() to nothing, and an allocator that has no pointer for no bytes. */
 	if (!t->sampled || (!address && !size))
 		return 0;
-	made->bytes = size;
+	made->bytes = stands_for(size, t->countdown.rate);
 	made->objects = 1;
-	if (t->rate != 1) {
-		made->bytes = weight__bytes(size ? size : 1, t->rate);
+	if (t->countdown.rate != 1) {
 		made->objects =
 			weight__objects(size ? size : 1, made->bytes, bpf_get_prandom_u32());
 		if (!size)
@@ -229,7 +261,7 @@ static __always_inline int returned(struct pt_regs *ctx, struct thread *t, __u64
 	record_size(&value->size, size, made->objects, made->bytes);
 	otel_process__identify(&pointer.process, task);
 	/* First the stack, then who refers to it: see profiles.c on which stacks may go. */
-	made->user_stack = profile(ctx, &pointer.process, made->bytes, made->objects);
+	made->user_stack = profile(ctx, &pointer.process, made->bytes, made->objects, 0);
 	made->since_ns = bpf_ktime_get_boot_ns();
 	remember(&pointer, made, value);
 	return 0;
@@ -332,7 +364,16 @@ int OTEL_UPROBE(leave)
 	return finish(ctx);
 }
 
+#include "malloc_mapped.h"
+
 /* --- the end of a process ---------------------------------------------------------- */
+
+static __always_inline int end(struct otel_process_id *gone)
+{
+	if (mapped)
+		space__end(gone);
+	return drop_all(gone);
+}
 
 SEC("tp_btf/sched_process_exit")
 int OTEL_PROG(process_exit, struct task_struct *task)
@@ -342,7 +383,7 @@ int OTEL_PROG(process_exit, struct task_struct *task)
 	if (task->signal->live.counter)
 		return 0;
 	otel_process__identify(&gone, task);
-	return drop_all(&gone);
+	return end(&gone);
 }
 
 SEC("tp_btf/sched_process_exec")
@@ -352,5 +393,5 @@ int OTEL_PROG(process_exec, struct task_struct *task)
 
 	otel_process__identify(&gone, task);
 	gone.exec--;
-	return drop_all(&gone);
+	return end(&gone);
 }

@@ -6,6 +6,7 @@
 struct sample_value {
 	__u64 bytes OTEL_SAMPLES("alloc_space", "bytes", "", "");
 	__u64 objects OTEL_SAMPLES("alloc_objects", "count", "", "");
+	__u64 mapped OTEL_SAMPLES("mapped_space", "bytes", "", "");
 };
 
 /* Written when a sampled call returns; read and deleted by the exporter, a window at a time. */
@@ -31,7 +32,7 @@ struct {
  * Return: the stack's hash, 0 when there is none.
  */
 static __noinline __u64 profile(struct pt_regs *ctx, struct otel_process_id *process, __u64 bytes,
-				__u64 objects)
+				__u64 objects, __u64 mapped_bytes)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	static const struct sample_value none;
@@ -66,6 +67,7 @@ static __noinline __u64 profile(struct pt_regs *ctx, struct otel_process_id *pro
 	if (value) {
 		__sync_fetch_and_add(&value->bytes, bytes);
 		__sync_fetch_and_add(&value->objects, objects);
+		__sync_fetch_and_add(&value->mapped, mapped_bytes);
 	}
 	return key.user_stack;
 }

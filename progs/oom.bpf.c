@@ -28,6 +28,7 @@ char LICENSE[] SEC("license") = "GPL";
 #define SEND_SIG_PRIV 1 /* include/linux/sched/signal.h: from the kernel */
 
 const volatile __u32 page_size OTEL_PAGE_SIZE = 4096;
+const volatile __u32 memory_pages OTEL_MEMORY_PAGES = 0;
 
 OTEL_LOSSES(OTEL_EVENT_LOSSES);
 
@@ -54,8 +55,9 @@ struct kill {
 	struct otel_event event OTEL_EVENT;
 	__u64 rss OTEL_ATTR("system.memory.oom.rss", number);
 	__s64 score_adj OTEL_ATTR("system.memory.oom.score_adj", number);
+	__u64 score OTEL_ATTR("system.memory.oom.score", number);
 };
-_Static_assert(sizeof(struct kill) == 112, "kill has a hole");
+_Static_assert(sizeof(struct kill) == 120, "kill has a hole");
 
 /* Written at each kill. Read by the exporter, when it has sent it. */
 OTEL_EVENTS(kill_events, kill, 16 * 1024,
@@ -66,7 +68,8 @@ struct victim {
 	struct otel_owner owner;
 	struct kernfs_node *kn; /* of its cgroup; 0: nothing is noted */
 	__u64 rss;		/* bytes */
-	__u32 pid;		/* of the thread that was marked */
+	__u64 score;
+	__u32 pid; /* of the thread that was marked */
 	__s32 score_adj;
 	struct otel_event_owner whose; /* with events only, as the next */
 	struct otel_trace trace;
@@ -82,27 +85,46 @@ struct {
 
 static const struct kill_value no_kills;
 
-static __always_inline __u64 resident(struct task_struct *task)
+static __always_inline __u64 resident_pages(struct mm_struct *mm)
 {
-	struct mm_struct *mm = BPF_CORE_READ(task, mm);
+	return mm_struct__pages(mm, MM_FILEPAGES) + mm_struct__pages(mm, MM_ANONPAGES) +
+	       mm_struct__pages(mm, MM_SHMEMPAGES);
+}
 
-	if (!mm)
+/*
+ * What /proc/PID/oom_score said: oom_badness() of mm/oom_kill.c, as proc_oom_score() of
+ * fs/proc/base.c scales it since 5.9, to the memory of the machine, be it a cgroup's that ran out:
+ * those points are in no tracepoint, and compared by the kernel with nothing but the others' of
+ * that cgroup. Where it divides, it cuts off toward 0.
+ */
+static __always_inline __u64 score_of(struct mm_struct *mm, __s32 score_adj)
+{
+	__u64 used = resident_pages(mm) + mm_struct__pages(mm, MM_SWAPENTS) +
+		     (__u64)BPF_CORE_READ(mm, pgtables_bytes.counter) / page_size;
+	__s64 points = used + (__s64)score_adj * (memory_pages / 1000);
+	__u64 share = points < 0 ? -points : points;
+
+	if (!memory_pages)
 		return 0;
-	return (mm_struct__pages(mm, MM_FILEPAGES) + mm_struct__pages(mm, MM_ANONPAGES) +
-		mm_struct__pages(mm, MM_SHMEMPAGES)) *
-	       page_size;
+	share = share * 1000 / memory_pages;
+	if (points < 0)
+		share = share < 1000 ? -share : -1000;
+	return (1000 + share) * 2 / 3;
 }
 
 static __always_inline void note(struct victim *victim, struct task_struct *task)
 {
+	struct mm_struct *mm = BPF_CORE_READ(task, mm);
+
 	victim->kn = NULL;
 	otel_owner__of_task(&victim->owner, task);
 	victim->owner.uid = BPF_CORE_READ(task, cred, uid.val);
 	victim->owner.cgroup = BPF_CORE_READ(otel_cgroup__of(task), id);
 	victim->pid = task->pid;
-	victim->rss = resident(task);
+	victim->rss = mm ? resident_pages(mm) * page_size : 0;
 	victim->score_adj = BPF_CORE_READ(task, signal, oom_score_adj);
 	if (events) {
+		victim->score = mm ? score_of(mm, victim->score_adj) : 0;
 		otel_event_owner__of(&victim->whose, task);
 		otel_trace__of(&victim->trace, (__u64)task->tgid << 32 | task->pid);
 	}
@@ -149,6 +171,7 @@ static __noinline int tell(struct victim *victim)
 		return 0;
 	kill->rss = victim->rss;
 	kill->score_adj = victim->score_adj;
+	kill->score = victim->score;
 	otel_cgroup__remember(victim->owner.cgroup, victim->kn);
 	otel_event__end(kill);
 	return 0;

@@ -331,6 +331,119 @@ TEST_TIMEOUT(leaks_are_those_that_valgrind_has, 90)
 	tool__end(&tool);
 }
 
+/* --- from the kernel --------------------------------------------------------------------- */
+
+#define PAGE 4096
+
+struct mapped {
+	__u64 allocations, frees, allocated, failures;
+	__s64 live;
+};
+
+static struct mapped mapped__in(struct json_object *root, struct live *live, const char *kind)
+{
+	static const char *const names[] = {"allocations", "frees", "allocated", "failures",
+					    "live"};
+	__u64 values[5];
+	char name[64];
+
+	for (int i = 0; i < 5; i++) {
+		snprintf(name, sizeof(name), "system.mapping.%s", names[i]);
+		values[i] = otlp_json__total(root, name, "system.mapping.kind", kind,
+					     "process.linux.cgroup", live__path(live, "heap"));
+	}
+	return (struct mapped){values[0], values[1], values[2], values[3], values[4]};
+}
+
+/* What the kernel says that a process has, rounded up to pages. */
+static __s64 data_of(pid_t pid)
+{
+	unsigned long long kib = 0;
+	char path[64], line[256];
+	FILE *status;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	status = fopen(path, "re");
+	ASSERT_TRUE(status != NULL);
+	while (fgets(line, sizeof(line), status))
+		if (sscanf(line, "VmData: %llu kB", &kib) == 1)
+			break;
+	fclose(status);
+	ASSERT_GT(kib, 0);
+	return kib * 1024;
+}
+
+/* One of each, and what there is, which is not what was asked for less what was given back. */
+static struct mapped mapped_now(struct live *live, const struct tool *tool, struct mapped *heap)
+{
+	_cleanup_json_ struct json_object *root = live__export_file(live);
+	struct mapped now = mapped__in(root, live, "mmap");
+
+	EXPECT_EQ(otlp_json__total(root, "otelbpf.losses"), 0);
+	*heap = mapped__in(root, live, "brk");
+	EXPECT_EQ(now.live + (heap->live + PAGE - 1) / PAGE * PAGE, data_of(tool->pid));
+	return now;
+}
+
+TEST_TIMEOUT(memory_from_the_kernel, 90)
+{
+	struct weight weights[] = {{"maps", 0}, {"map_much", 0}};
+	_cleanup_live_ struct live *live = live__begin();
+	_cleanup_json_ struct json_object *root = NULL;
+	struct mapped first, now, before, heap, brk;
+	struct tool tool;
+	int gone = 0;
+
+	TOOL(&tool, live, "maps", "maps", "map_in_threads", "map_in_child", "map_in_child",
+	     "map_in_child");
+	/* By file: its children, too. */
+	live__must("load", "-q", MALLOC_OBJECT, UNGUARDED, "--set", "malloc.binary=" ALLOCATE,
+		   "--set", EVERY_CALL, "--set", "malloc.mapped=1");
+	tool__step(&tool);
+	first = mapped_now(live, &tool, &heap);
+	EXPECT_EQ(first.allocations, 3);
+	EXPECT_EQ(first.allocated, 78 * PAGE);
+	EXPECT_EQ(first.frees, 3);
+	EXPECT_EQ(first.failures, 1);
+	EXPECT_EQ(heap.allocations, 1);
+	EXPECT_EQ(heap.allocated, 3 * PAGE);
+	EXPECT_EQ(heap.frees, 1);
+	EXPECT_EQ(heap.failures, 0);
+	/* While nobody looks it goes on: what there is is right with the next call. */
+	live__must("pause", "-q", "malloc");
+	tool__step(&tool);
+	live__must("resume", "-q", "malloc");
+	tool__step(&tool);
+	now = mapped_now(live, &tool, &brk);
+	EXPECT_EQ(now.allocations - first.allocations, 4 * 101);
+	EXPECT_EQ(now.allocated - first.allocated, 4 * (442 + 50) * PAGE);
+	EXPECT_EQ(now.frees - first.frees, 4 * 100);
+	EXPECT_EQ(now.failures, 1);
+	EXPECT_GE(now.live - first.live, (30 + 4 * 50) * PAGE);
+	EXPECT_GE(brk.live - heap.live, 2 * PAGE);
+	root = live__export_file(live);
+	EXPECT_EQ(profiles__weigh(root, "allocate", "mapped_space", weights, 2),
+		  now.allocated + brk.allocated);
+	EXPECT_GE(weights[0].value, 78 * PAGE);
+	EXPECT_EQ(weights[1].value, 4 * (442 + 50) * PAGE);
+	/*
+	 * What a child has goes with it. The kernel of some virtual machines runs no program of a
+	 * tracepoint for a moment, see docs/telemetry.md: of three ends it may miss one.
+	 */
+	for (int i = 0; i < 3; i++) {
+		_cleanup_json_ struct json_object *after = NULL;
+
+		before = now;
+		tool__step(&tool);
+		after = live__export_file(live);
+		now = mapped__in(after, live, "mmap");
+		EXPECT_EQ(now.allocations - before.allocations, 1);
+		gone += now.live == before.live;
+	}
+	EXPECT_GE(gone, 2);
+	tool__end(&tool);
+}
+
 TEST_TIMEOUT(wrong_targets, 60)
 {
 	_cleanup_live_ struct live *live = live__begin();

@@ -7,9 +7,11 @@
  * -v prints the present numbers in that form.
  */
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <glob.h>
 #include <libgen.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,6 +56,43 @@ static int end_of_log(enum libbpf_print_level level, const char *format, va_list
 	return fprintf(stderr, "%s", len > 2000 ? text + len - 2000 : len > 0 ? text : "");
 }
 
+/* include/uapi/linux/bpf.h of 6.13; libbpf 1.1 does not know it. */
+#define TRACE_UPROBE_SESSION 57
+
+/* Whether the kernel has uprobe.session: its enum bpf_attach_type goes that far, behind which is
+ * its end. */
+static bool has_sessions(void)
+{
+	struct btf *btf = btf__load_vmlinux_btf();
+	int id = btf ? btf__find_by_name_kind(btf, "bpf_attach_type", BTF_KIND_ENUM) : -1;
+	bool has = id > 0 && btf_vlen(btf__type_by_id(btf, id)) > TRACE_UPROBE_SESSION + 1;
+
+	btf__free(btf);
+	return has;
+}
+
+/* On functions of user space, the alternatives and those on request, too: libbpf loads none of
+ * them. */
+static void load_uprobes(struct bpf_object *object)
+{
+	bool sessions = has_sessions();
+	struct bpf_program *prog;
+
+	bpf_object__for_each_program (prog, object) {
+		const char *section = bpf_program__section_name(prog);
+		bool is_session;
+
+		section += *section == '?';
+		is_session = !strcmp(section, "uprobe.session");
+		if (strcmp(section, "uprobe") && strcmp(section, "uretprobe") && !is_session)
+			continue;
+		bpf_program__set_autoload(prog, !is_session || sessions);
+		bpf_program__set_type(prog, BPF_PROG_TYPE_KPROBE);
+		if (is_session)
+			bpf_program__set_expected_attach_type(prog, TRACE_UPROBE_SESSION);
+	}
+}
+
 static void check_object(const char *path, const char *kernel, FILE *file)
 {
 	struct bpf_object *object = bpf_object__open(path);
@@ -61,6 +100,7 @@ static void check_object(const char *path, const char *kernel, FILE *file)
 	struct bpf_program *prog;
 
 	ASSERT_TRUE(object != NULL);
+	load_uprobes(object);
 	ASSERT_EQ(bpf_object__load(object), 0);
 	snprintf(copy, sizeof(copy), "%s", path);
 	name = basename(copy);

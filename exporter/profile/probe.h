@@ -11,7 +11,7 @@
 
 #define PROFILE_KEY_ATTRS_MAX 8
 #define PROFILE_STACK_TABLES_MAX 4
-#define PROFILE_VALUES_MAX 2
+#define PROFILE_VALUES_MAX 3
 
 struct tagged;
 

@@ -272,6 +272,9 @@ static int add_samples(const struct samples *samples, const struct building *bui
 	for (size_t i = 0; i < samples->n && !err; i++) {
 		const struct sample *sample = &samples->all[order[i]];
 
+		/* Its stack is another of these profiles'. */
+		if (!sample->value)
+			continue;
 		if (present.number != sample->process + 1) {
 			struct otel_process_id id;
 

@@ -50,7 +50,8 @@
  *
  * For an updown count of things that come and go. While no program is attached they do
  * so unseen, so the loader empties the table before it attaches again, and an iterator
- * program counts afresh what is there.
+ * program counts afresh what is there. Also on a map that is no table and says what such a
+ * table's counts are made of.
  */
 #define OTEL_CURRENT OTEL_TAG("current")
 
@@ -326,6 +327,9 @@
 
 /** OTEL_PAGE_SIZE - a const volatile __u32 that the loader sets to the size of a page, in bytes */
 #define OTEL_PAGE_SIZE OTEL_TAG("page_size")
+
+/** OTEL_MEMORY_PAGES - the same of the machine's memory and swap together, in pages */
+#define OTEL_MEMORY_PAGES OTEL_TAG("memory_pages")
 
 /**
  * OTEL_FILTER_SET - a set of small numbers as a filter that changes at run time

@@ -92,7 +92,8 @@ start_malloc()
 		uprobe:$libc:malloc { @size[tid] = arg0; }
 		uretprobe:$libc:malloc /@size[tid]/ { @held[retval] = @size[tid]; delete(@size[tid]); }
 		uprobe:$libc:free { delete(@held[arg0]); }" ;;
-	memleak) trace_pairs '^Attaching' memleak-bpfcc -p $pairs_pid 60 ;;
+	# Its first report: it has attached. BCC_KERNEL_SOURCE says where headers are, if not where modules are.
+	memleak) PYTHONUNBUFFERED=1 trace_pairs '^\[' memleak-bpfcc -p $pairs_pid 5 ;;
 	esac
 }
 

@@ -14,11 +14,13 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #define KEPT 100000
+#define PAGE 4096UL
 #define BURN_MS 600 /* of the process, from its beginning */
 
 static void *volatile kept[KEPT];
@@ -103,6 +105,92 @@ static void forks(void)
 	waitpid(child, NULL, 0);
 }
 
+/* --- from the kernel ------------------------------------------------------------------ */
+
+#define MAP_FLAGS (MAP_PRIVATE | MAP_ANONYMOUS)
+
+static char *map(size_t pages, int protection, int flags)
+{
+	char *at = mmap(NULL, pages * PAGE, protection, flags, -1, 0);
+
+	if (at == MAP_FAILED)
+		abort();
+	return at;
+}
+
+/*
+ * Pages: what counts as asked for, given back, and there now.
+ *
+ *	mmap() and the like: 64 + 8 + 6 asked for in 3 calls, 3 give back, 1 fails; 30 are there
+ *	brk(): 3 asked for in one call, one gives back; 2 are there
+ */
+__attribute__((noinline)) static void maps(void)
+{
+	char *volatile at = map(64, PROT_READ | PROT_WRITE, MAP_FLAGS); /* +64 */
+	char *volatile end = map(100, PROT_NONE, MAP_FLAGS);
+
+	if (mprotect(end + 20 * PAGE, 10 * PAGE, PROT_READ | PROT_WRITE)) /* +10 */
+		abort();
+	if (munmap(at + 16 * PAGE, 16 * PAGE)) /* -16, of the middle */
+		abort();
+	if (mmap(at, 8 * PAGE, PROT_READ | PROT_WRITE, MAP_FLAGS | MAP_FIXED, -1, 0) != at)
+		abort(); /* takes the place of as much */
+	end = mremap(at + 40 * PAGE, 24 * PAGE, 30 * PAGE, MREMAP_MAYMOVE); /* +6 */
+	if (end == MAP_FAILED || mremap(end, 30 * PAGE, 20 * PAGE, 0) != end)
+		abort();	   /* -10 */
+	if (munmap(at, 40 * PAGE)) /* -24: all of two, and of what is between them nothing */
+		abort();
+	if (mmap(NULL, SIZE_MAX / 2, PROT_READ | PROT_WRITE, MAP_FLAGS, -1, 0) != MAP_FAILED)
+		abort();
+	map(5, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS);
+	map(7, PROT_READ, MAP_FLAGS);
+	if (sbrk(3 * PAGE) == (void *)-1 || sbrk(-(intptr_t)PAGE) == (void *)-1)
+		abort();
+}
+
+#define MAPPERS 4
+
+/* 100 times up to 8 pages: 442, in as many calls as give back. */
+static void *map_much(void *unused)
+{
+	for (int i = 0; i < 100; i++) {
+		size_t pages = 1 + i % 8;
+		char *at = map(pages, PROT_READ | PROT_WRITE, MAP_FLAGS);
+
+		if (munmap(at, pages * PAGE))
+			abort();
+	}
+	map(50, PROT_READ | PROT_WRITE, MAP_FLAGS);
+	return unused;
+}
+
+/* All at once. Their stacks are reserved first and then made usable. */
+static void map_in_threads(void)
+{
+	pthread_t thread[MAPPERS];
+
+	for (int i = 0; i < MAPPERS; i++)
+		if (pthread_create(&thread[i], NULL, map_much, NULL))
+			abort();
+	for (int i = 0; i < MAPPERS; i++)
+		if (pthread_join(thread[i], NULL))
+			abort();
+}
+
+/* A child has what its parent has, and a little more, until it ends. */
+static void map_in_child(void)
+{
+	pid_t child = fork();
+
+	if (!child) {
+		map(10, PROT_READ | PROT_WRITE, MAP_FLAGS);
+		_exit(0);
+	}
+	waitpid(child, NULL, 0);
+}
+
+/* --- at length -------------------------------------------------------------------------- */
+
 static void many(void)
 {
 	for (int i = 0; i < 20000; i++)
@@ -138,6 +226,12 @@ int main(int argc, char **argv)
 			threads();
 		else if (!strcmp(what, "forks"))
 			forks();
+		else if (!strcmp(what, "maps"))
+			maps();
+		else if (!strcmp(what, "map_in_threads"))
+			map_in_threads();
+		else if (!strcmp(what, "map_in_child"))
+			map_in_child();
 		else if (!strcmp(what, "many"))
 			many();
 		else if (!strcmp(what, "burn"))
