@@ -281,17 +281,31 @@ int BPF_PROG(send_reset, struct sock *sk)
 	return 0;
 }
 
+/* Since 6.2: what it returns is read by loads, which the kernel guards, and not by calls. */
+extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
+
+static __always_inline __u16 segment__window(struct sk_buff *skb)
+{
+	const struct tcphdr *header = (const struct tcphdr *)skb->data;
+	__u16 window;
+
+	/* Of the same release. libbpf 1.1 cannot ask for a function. */
+	if (bpf_core_enum_value_exists(enum bpf_map_type, BPF_MAP_TYPE_CGRP_STORAGE)) {
+		header = bpf_rdonly_cast(header, bpf_core_type_id_kernel(struct tcphdr));
+		return header->window;
+	}
+	return bpf_probe_read_kernel(&window, sizeof(window), &header->window) ? 1 : window;
+}
+
 /*
  * Before the segment is looked at: the window it brings is zero, the one before was not. For
  * every segment of an established connection, so the first two loads decide.
  */
 static __always_inline void on_segment(struct sock *sk, struct sk_buff *skb)
 {
-	struct tcphdr *header = (struct tcphdr *)skb->data;
 	struct tcp_sock *tp;
-	__u16 window;
 
-	if (bpf_probe_read_kernel(&window, sizeof(window), &header->window) || window)
+	if (segment__window(skb))
 		return;
 	tp = bpf_skc_to_tcp_sock(sk);
 	if (tp && tp->snd_wnd)

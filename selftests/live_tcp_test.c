@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -776,35 +777,45 @@ TEST_TIMEOUT(filters_judge_the_owner_not_who_runs, 60)
 /* --- attributes on request ---------------------------------------------------------------------
  */
 
+struct where {
+	__u16 port;
+	__u64 netns;
+};
+
 static void one(void *ctx, int gate)
 {
 	union address address = address__loopback(AF_INET, false);
 	int listener = socket__listen(&address, 1);
+	struct where *where = ctx;
+	struct stat netns;
 
 	(void)gate;
 	exchange(&address, listener, 1, 1);
-	*(__u16 *)ctx = ntohs(address.v4.sin_port);
+	where->port = ntohs(address.v4.sin_port);
+	ASSERT_EQ(stat("/proc/self/ns/net", &netns), 0);
+	where->netns = netns.st_ino;
 }
 
 TEST_TIMEOUT(peers_on_request, 60)
 {
 	struct live *live _cleanup_live_ = live__begin();
 	struct json_object *root _cleanup_json_ = NULL;
-	__u16 *port = shared(sizeof(*port));
-	char filter[PATH_MAX + 16], text[16];
+	struct where *where = shared(sizeof(*where));
+	char filter[PATH_MAX + 16], port[16], netns[24];
 
 	live__make_cgroup(live, "");
 	snprintf(filter, sizeof(filter), "cgroup=%s", live->cgroup);
 	live__must("load", TCP_OBJECT, "--filter", filter, "--set", "tcp.peer_address=1", "--set",
-		   "tcp.peer_port=1", "--set", "tcp.local_port=1");
-	place__run(live, "a", one, port);
+		   "tcp.peer_port=1", "--set", "tcp.local_port=1", "--set", "tcp.per_netns=1");
+	place__run(live, "a", one, where);
 	root = live__export_file(live);
-	snprintf(text, sizeof(text), "%u", *port);
+	snprintf(port, sizeof(port), "%u", where->port);
+	snprintf(netns, sizeof(netns), "%llu", (unsigned long long)where->netns);
 	EXPECT_EQ(OF("connection.successes", "a", ROLE, "client", "network.peer.address",
-		     "127.0.0.1", "network.peer.port", text),
+		     "127.0.0.1", "network.peer.port", port, "network.namespace.id", netns),
 		  1);
 	EXPECT_EQ(OF("connection.closed", "a", ROLE, "server", "network.peer.address", "127.0.0.1",
-		     "network.local.port", text),
+		     "network.local.port", port, "network.namespace.id", netns),
 		  1);
 	EXPECT_EQ(OF("connection.successes", "a"), 2);
 	live__must("unload");

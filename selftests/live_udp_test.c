@@ -195,9 +195,10 @@ static void pauses(void *ctx, int gate)
 {
 	union address server = address__loopback(AF_INET, false), client = server;
 	int to = bound(&server, 0), from = bound(&client, 0);
+	__u16 *port = ctx;
 
-	(void)ctx;
 	(void)gate;
+	*port = ntohs(server.v4.sin_port);
 	for (int i = 0; i < 4; i++) {
 		send_to(from, &server, "", 1);
 		if (i == 1)
@@ -207,14 +208,27 @@ static void pauses(void *ctx, int gate)
 	close(from);
 }
 
-TEST_TIMEOUT(a_session_ends_in_silence, 60)
+TEST_TIMEOUT(a_session_ends_in_silence_and_peers_on_request, 60)
 {
 	struct live *live _cleanup_live_ = live__begin();
 	struct json_object *root _cleanup_json_ = NULL;
+	__u16 *port = shared(sizeof(*port));
+	char filter[PATH_MAX + 16], text[16];
 
-	load_udp(live, "udp.session_timeout=1");
-	place__run(live, "a", pauses, NULL);
+	live__make_cgroup(live, "");
+	snprintf(filter, sizeof(filter), "cgroup=%s", live->cgroup);
+	live__must("load", UDP_OBJECT, "--filter", filter, "--set", "udp.session_timeout=1",
+		   "--set", "udp.peer_address=1", "--set", "udp.peer_port=1", "--set",
+		   "udp.local_port=1");
+	place__run(live, "a", pauses, port);
 	root = live__export_file(live);
+	snprintf(text, sizeof(text), "%u", *port);
+	EXPECT_EQ(OF(UDP "datagrams", "a", DIRECTION, "transmit", "network.peer.address",
+		     "127.0.0.1", "network.peer.port", text),
+		  4);
+	EXPECT_EQ(OF(UDP "datagrams", "a", DIRECTION, "receive", "network.peer.address",
+		     "127.0.0.1", "network.local.port", text),
+		  4);
 	EXPECT_EQ(OF(UDP "datagrams", "a", DIRECTION, "transmit"), 4);
 	/* Two ends, two times each. */
 	EXPECT_EQ(OF(UDP "sessions", "a"), 4);
