@@ -44,13 +44,11 @@ struct {
 
 /*
  * Up to where this CPU's time has been counted, and by how much that was not a number of whole
- * periods; and what the scheduler's clock said when the event's was 0, or less than that. One
- * entry, per CPU.
+ * periods. One entry, per CPU.
  */
 struct counted {
 	__u64 ns;
 	__s64 rest;
-	__s64 base;
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -60,49 +58,37 @@ struct {
 } counted SEC(".maps");
 
 /*
- * How long @task has been on this CPU, from the scheduler's clock. No helper reads that clock, but
- * the event's runs with it: what lies between them is at least what lies between the event's and
- * any time that the scheduler has already noted, and nearly that when the task has just arrived. So
- * this is never too long, and never shorter than what has passed since a sample that saw the same
- * arrival. Without CONFIG_SCHED_INFO there is no such time.
- */
-static __always_inline __s64 on_cpu_ns(struct counted *c, struct task_struct *task, __u64 now)
-{
-	__s64 arrival;
-
-	if (!bpf_core_field_exists(task->sched_info.last_arrival))
-		return now;
-	arrival = task->sched_info.last_arrival;
-	if (c->base < arrival - (__s64)now)
-		c->base = arrival - (__s64)now;
-	return c->base + (__s64)now - arrival;
-}
-
-/*
  * Periods that have ended, rounded: the timer's clock is not quite the event's, and a tick that
  * comes a little early would count for nothing, the next one for two. The event is another
  * one, which begins at 0, after a pause. A cycle counter's periods are the kernel's choice.
+ *
+ * The kernel reads a cpu-clock event before it calls the event's program (perf_swevent_hrtimer()).
+ * bpf_perf_prog_read_value() would read it once more, and costs a tenth of a sample; so what has
+ * been read is taken, which is also the scheduler's clock at this instant (prev_count).
  */
 static __always_inline __u64 periods(struct bpf_perf_event_data *ctx, struct task_struct *task)
 {
-	__u64 period = 1000000000 / (frequency ? frequency : 1), n;
-	struct bpf_perf_event_value value;
+	__u64 period = 1000000000 / (frequency ? frequency : 1), n, now;
+	struct perf_event *event = BPF_CORE_READ((struct bpf_perf_event_data_kern *)ctx, event);
 	struct counted *c;
 	__u32 zero = 0;
 	__s64 ns;
 
 	c = bpf_map_lookup_elem(&counted, &zero);
-	if (hardware || !c || bpf_perf_prog_read_value(ctx, &value, sizeof(value)))
+	if (hardware || !c)
 		return 1;
-	if (value.counter < c->ns)
-		c->ns = c->base = 0;
-	ns = value.counter - c->ns + c->rest;
+	now = BPF_CORE_READ(event, count.a.a.counter);
+	if (now < c->ns)
+		c->ns = 0;
+	ns = now - c->ns + c->rest;
 	n = ns > 0 ? (ns + period / 2) / period : 0;
-	c->ns = value.counter;
+	c->ns = now;
 	c->rest = ns - n * period;
-	if (task->pid) {
-		ns -= on_cpu_ns(c, task, value.counter);
-		if (n > 1 && ns > 0)
+	/* Without CONFIG_SCHED_INFO nobody knows when the task came. */
+	if (n > 1 && task->pid && bpf_core_field_exists(task->sched_info.last_arrival)) {
+		ns -= BPF_CORE_READ(event, hw.prev_count.a.a.counter) -
+		      task->sched_info.last_arrival;
+		if (ns > 0)
 			n -= ns / period; /* those that ended before the task came */
 	}
 	return n;
@@ -150,10 +136,10 @@ int sample(struct bpf_perf_event_data *ctx)
 	if (trace_context)
 		otel_trace__current(&key.trace);
 	if (!in_user(ctx))
-		key.kernel_stack = otel_stack__kernel(ctx, s, key.window);
+		key.kernel_stack = otel_stack__kernel(ctx, s, &s->kernel);
 	if (!(task->flags & 0x00200000)) /* PF_KTHREAD */
-		key.user_stack = otel_stack__user(ctx, s, key.window);
-	value = otel_sample__get(&samples, &key, &none, &added);
+		key.user_stack = otel_stack__user(ctx, s, &s->user);
+	value = otel_sample__get(&samples, &key, s, &none, &added);
 	if (added)
 		otel_process__remember(&key.process, s, task);
 	if (value)

@@ -52,8 +52,8 @@ struct allocation {
 
 /*
  * By pointer. Written by leave, deleted by release; exec and exit leave some of it to the exporter,
- * see drop_all(). The stack is one that the program run that adds an entry has put into the open
- * window.
+ * see drop_all(). The stack is one that the program run that adds an entry has found or put in the
+ * open window.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

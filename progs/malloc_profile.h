@@ -56,11 +56,10 @@ static __noinline __u64 profile(struct pt_regs *ctx, struct otel_process_id *pro
 	bpf_get_current_comm(key.comm, sizeof(key.comm));
 	if (trace_context)
 		otel_trace__current(&key.trace);
-	if (otel_stack__walk_user(ctx, s)) {
-		s->stack.frames[0]--;
-		key.user_stack = otel_stack__keep(s, key.window);
-	}
-	value = otel_sample__get(&samples, &key, &none, &added);
+	key.user_stack = otel_stack__user(ctx, s, &s->user);
+	if (key.user_stack)
+		s->user.frames[0]--;
+	value = otel_sample__get(&samples, &key, s, &none, &added);
 	if (added)
 		otel_process__remember(process, s, task);
 	__sync_lock_test_and_set(used, 0);

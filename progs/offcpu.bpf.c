@@ -198,15 +198,8 @@ static __noinline int leave(void *ctx, struct task_struct *prev)
 	bpf_get_current_comm(b->comm, sizeof(b->comm));
 	if (trace_context || events)
 		otel_trace__current(&b->trace);
-	b->user_hash = b->kernel_hash = 0;
-	if (otel_stack__walk_kernel(ctx, s)) {
-		b->kernel_hash = s->key.hash;
-		bpf_probe_read_kernel(&b->kernel, sizeof(b->kernel), &s->stack);
-	}
-	if (!(prev->flags & PF_KTHREAD) && otel_stack__walk_user(ctx, s)) {
-		b->user_hash = s->key.hash;
-		bpf_probe_read_kernel(&b->user, sizeof(b->user), &s->stack);
-	}
+	b->kernel_hash = otel_stack__kernel(ctx, s, &b->kernel);
+	b->user_hash = prev->flags & PF_KTHREAD ? 0 : otel_stack__user(ctx, s, &b->user);
 	otel_process__remember(&b->process, s, prev);
 	b->epoch = otel_filter.epoch;
 	expect_none(tid);
@@ -255,11 +248,9 @@ static __noinline int come_back(struct task_struct *next)
 		__builtin_memcpy(key.comm, b->comm, sizeof(key.comm));
 		if (trace_context)
 			key.trace = b->trace;
-		if (b->user_hash)
-			key.user_stack = otel_stack__put(b->user_hash, key.window, &b->user);
-		if (b->kernel_hash)
-			key.kernel_stack = otel_stack__put(b->kernel_hash, key.window, &b->kernel);
-		value = otel_sample__get(&samples, &key, &none, &added);
+		key.user_stack = b->user_hash;
+		key.kernel_stack = b->kernel_hash;
+		value = otel_sample__get(&samples, &key, b, &none, &added);
 		if (value)
 			__sync_fetch_and_add(&value->ns, ns);
 	}

@@ -104,20 +104,24 @@ struct {
 
 #define OTEL_FRESH_MAX 16 /* files of one stack that were never seen before; a power of 2 */
 
-/* A program's work space: too large for its stack. One entry, per CPU. */
+/*
+ * A program's work space: too large for its stack. One entry, per CPU. Between two samples it goes
+ * cold, so what each of them needs stands together.
+ */
 struct otel_scratch {
-	struct bpf_stack_build_id raw[OTEL_STACK_DEPTH];
-	__u64 addresses[OTEL_STACK_DEPTH];
 	__u64 space; /* of otel_space__current() */
+	__u64 hash;
 	__u64 last_page, last_frame;
 	__u32 walk;
 	__u32 unknown; /* a page that has to be looked up */
-	struct otel_stack stack;
-	struct otel_stack_key key;
+	__u64 addresses[OTEL_STACK_DEPTH];
+	struct otel_stack user, kernel;
+	/* From here on only for what is seen for the first time. */
 	struct otel_build_id last_id; /* frames of one file come in a row */
-	__u64 last_number;
 	__u32 fresh; /* new numbers in this stack, and the frames they were met in */
+	__u64 last_number;
 	__u32 fresh_number[OTEL_FRESH_MAX], fresh_frame[OTEL_FRESH_MAX];
+	struct bpf_stack_build_id raw[OTEL_STACK_DEPTH];
 	struct otel_process process;
 };
 struct {
@@ -298,20 +302,23 @@ static __noinline int otel_files__remember(void *ctx, struct otel_scratch *s)
 /* --- stacks ------------------------------------------------------------------- */
 
 /* The walk went astray: an address where nothing is mapped is no code. */
-static __always_inline long otel_stack__end(struct otel_scratch *s, __u32 i)
+static __always_inline long otel_stack__end(struct otel_stack *stack, __u32 i)
 {
-	s->stack.n = i;
+	stack->n = i;
 	otel_stack_lose(unwind_failed);
 	return 1;
 }
 
-/*
- * A frame on a page that is known. bpf_loop() takes a context on the stack: the work
- * space's address.
- */
-static long otel_stack__take(__u32 i, struct otel_scratch **at)
+/* bpf_loop() takes a context on the stack. */
+struct otel_walk {
+	struct otel_scratch *s;
+	struct otel_stack *stack;
+};
+
+/* A frame on a page that is known. */
+static long otel_stack__take(__u32 i, struct otel_walk *walk)
 {
-	struct otel_scratch *s = *at;
+	struct otel_scratch *s = walk->s;
 	struct otel_page *known;
 	__u64 address, page, frame;
 
@@ -329,17 +336,17 @@ static long otel_stack__take(__u32 i, struct otel_scratch **at)
 		s->last_frame = known->frame;
 	}
 	if (!s->last_frame)
-		return otel_stack__end(s, i);
+		return otel_stack__end(walk->stack, i);
 	frame = s->last_frame + (address & OTEL_PAGE_MASK);
-	s->stack.frames[i] = frame;
-	s->key.hash = otel_mix(s->key.hash, frame);
+	walk->stack->frames[i] = frame;
+	s->hash = otel_mix(s->hash, frame);
 	return 0;
 }
 
 /* A frame that the kernel has looked up. */
-static long otel_stack__pack(__u32 i, struct otel_scratch **at)
+static long otel_stack__pack(__u32 i, struct otel_walk *walk)
 {
-	struct otel_scratch *s = *at;
+	struct otel_scratch *s = walk->s;
 	struct bpf_stack_build_id *raw;
 	__u64 frame, address, page;
 
@@ -355,7 +362,7 @@ static long otel_stack__pack(__u32 i, struct otel_scratch **at)
 		 * in none (find_vma()).
 		 */
 		otel_page__learn(s->space, page, 0, s->walk);
-		return otel_stack__end(s, i);
+		return otel_stack__end(walk->stack, i);
 	}
 	if (raw->status == BPF_STACK_BUILD_ID_VALID) {
 		__u64 *id = (void *)raw->build_id, *last = (void *)s->last_id.bytes;
@@ -378,26 +385,25 @@ static long otel_stack__pack(__u32 i, struct otel_scratch **at)
 					 page << OTEL_PAGE_SHIFT | OTEL_FRAME_ADDRESS, s->walk);
 		frame |= OTEL_FRAME_ADDRESS;
 	}
-	s->stack.frames[i] = frame;
-	s->key.hash = otel_mix(s->key.hash, frame);
+	walk->stack->frames[i] = frame;
+	s->hash = otel_mix(s->hash, frame);
 	return 0;
 }
 
-static long otel_stack__mix_kernel(__u32 i, struct otel_scratch **at)
+static long otel_stack__mix_kernel(__u32 i, struct otel_walk *walk)
 {
-	struct otel_scratch *s = *at;
+	struct otel_scratch *s = walk->s;
 
 	if (i >= OTEL_STACK_DEPTH)
 		return 1;
-	s->key.hash = otel_mix(s->key.hash, s->stack.frames[i]);
+	s->hash = otel_mix(s->hash, walk->stack->frames[i]);
 	return 0;
 }
 
 static __always_inline __u64 otel_stack__put_in(void *map, const struct otel_stack_key *key,
 						const void *stack)
 {
-	if (bpf_map_lookup_elem(map, key))
-		return key->hash;
+	/* At once, as it is mostly new: what is there already stays. */
 	if (bpf_map_update_elem(map, key, stack, BPF_NOEXIST) && !bpf_map_lookup_elem(map, key)) {
 		otel_stack_lose(stacks_full);
 		return 0;
@@ -408,17 +414,12 @@ static __always_inline __u64 otel_stack__put_in(void *map, const struct otel_sta
 /* Puts a stack into its table. Return: its hash, 0 when there is no room. */
 static __noinline __u64 otel_stack__put(__u64 hash, __u32 window, struct otel_stack *stack)
 {
-	struct otel_stack_key key = {.hash = hash ? hash : 1, .window = window};
+	struct otel_stack_key key = {.hash = hash, .window = window};
 
-	if (!stack)
+	if (!stack || !hash)
 		return 0;
 	return stack->n <= OTEL_STACK_USUAL ? otel_stack__put_in(&stacks, &key, stack)
 					    : otel_stack__put_in(&deep_stacks, &key, stack);
-}
-
-static __always_inline __u64 otel_stack__keep(struct otel_scratch *s, __u32 window)
-{
-	return otel_stack__put(s->key.hash, window, &s->stack);
 }
 
 /*
@@ -435,31 +436,34 @@ static __always_inline long otel_stack__addresses(void *ctx, __u64 *addresses, _
 }
 
 /**
- * otel_stack__walk_user - take the current task's user stack into the work space
- * @ctx: the program's context
- * @s:   work space; @s->stack and @s->key.hash are filled
+ * otel_stack__user - take the current task's user stack
+ * @ctx:   the program's context
+ * @s:     work space
+ * @stack: filled, but in no table yet: otel_sample__get() sees to that
  *
  * The only place that walks user stacks: by frame pointers, as the kernel does.
  *
- * Return: whether there is one.
+ * Return: the stack's hash, 0 when there is none.
  */
-static __always_inline _Bool otel_stack__walk_user(void *ctx, struct otel_scratch *s)
+static __always_inline __u64 otel_stack__user(void *ctx, struct otel_scratch *s,
+					      struct otel_stack *stack)
 {
+	struct otel_walk walk = {.s = s, .stack = stack};
 	long bytes = 0;
 	__u32 n;
 
-	s->stack.kind = OTEL_STACK_USER;
-	s->key.hash = OTEL_STACK_USER;
+	stack->kind = OTEL_STACK_USER;
+	s->hash = OTEL_STACK_USER;
 	s->space = otel_space__current();
 	s->unknown = 1;
 	if (s->space) {
 		bytes = otel_stack__addresses(ctx, s->addresses, BPF_F_USER_STACK);
 		n = bytes / sizeof(s->addresses[0]);
 		if (bytes > 0) {
-			s->stack.n = n;
+			stack->n = n;
 			s->last_page = ~0ULL;
 			s->unknown = 0;
-			bpf_loop(n, otel_stack__take, &s, 0);
+			bpf_loop(n, otel_stack__take, &walk, 0);
 		}
 	}
 	if (s->unknown) {
@@ -472,77 +476,69 @@ static __always_inline _Bool otel_stack__walk_user(void *ctx, struct otel_scratc
 			return 0;
 		}
 		n = bytes / sizeof(s->raw[0]);
-		s->stack.n = n;
-		s->key.hash = OTEL_STACK_USER;
+		stack->n = n;
+		s->hash = OTEL_STACK_USER;
 		s->fresh = 0;
-		bpf_loop(n, otel_stack__pack, &s, 0);
+		bpf_loop(n, otel_stack__pack, &walk, 0);
 		if (s->fresh)
 			otel_files__remember(ctx, s);
 	}
 	if (n >= OTEL_STACK_DEPTH)
 		otel_stack_lose(stack_truncated);
-	return 1;
+	return s->hash ? s->hash : 1;
 }
 
-/** otel_stack__walk_kernel - the same for the kernel's stack; none is no loss: user mode */
-static __always_inline _Bool otel_stack__walk_kernel(void *ctx, struct otel_scratch *s)
+/** otel_stack__kernel - the same for the kernel's stack; none is no loss: user mode */
+static __always_inline __u64 otel_stack__kernel(void *ctx, struct otel_scratch *s,
+						struct otel_stack *stack)
 {
-	long bytes = otel_stack__addresses(ctx, s->stack.frames, 0);
+	struct otel_walk walk = {.s = s, .stack = stack};
+	long bytes = otel_stack__addresses(ctx, stack->frames, 0);
 	__u32 n;
 
 	if (bytes <= 0)
 		return 0;
 	n = bytes / sizeof(__u64);
-	s->stack.n = n;
-	s->stack.kind = OTEL_STACK_KERNEL;
-	s->key.hash = OTEL_STACK_KERNEL;
-	bpf_loop(n, otel_stack__mix_kernel, &s, 0);
+	stack->n = n;
+	stack->kind = OTEL_STACK_KERNEL;
+	s->hash = OTEL_STACK_KERNEL;
+	bpf_loop(n, otel_stack__mix_kernel, &walk, 0);
 	if (n >= OTEL_STACK_DEPTH)
 		otel_stack_lose(stack_truncated);
-	return 1;
+	return s->hash ? s->hash : 1;
 }
 
 /**
- * otel_stack__user - record the user stack of the current task
- * @ctx:    the program's context
- * @s:      work space
- * @window: of the sample
+ * otel_sample__get - the value of a key in a profile table, added with its stacks if absent
+ * @map:    a hash map tagged OTEL_PROFILE
+ * @sample: a zeroed and filled struct otel_sample_key, with the hashes of its stacks; a stack for
+ *          which there is no room is taken out of it
+ * @stacks: what has members user and kernel: these stacks
+ * @zero:   a value of all zeros that outlives the call: a static const variable
+ * @added:  set to true when the entry was not there before
  *
- * Return: the stack's hash, 0 when there is none.
- */
-static __always_inline __u64 otel_stack__user(void *ctx, struct otel_scratch *s, __u32 window)
-{
-	return otel_stack__walk_user(ctx, s) ? otel_stack__keep(s, window) : 0;
-}
-
-/** otel_stack__kernel - the same for the kernel's stack; see otel_stack__user() */
-static __always_inline __u64 otel_stack__kernel(void *ctx, struct otel_scratch *s, __u32 window)
-{
-	return otel_stack__walk_kernel(ctx, s) ? otel_stack__keep(s, window) : 0;
-}
-
-/**
- * otel_sample__get - the value of a key in a profile table, added if absent
- * @map:   a hash map tagged OTEL_PROFILE
- * @key:   a zeroed and filled struct otel_sample_key
- * @zero:  a value of all zeros that outlives the call: a static const variable
- * @added: set to true when the entry was not there before
+ * A sample that is there has put its stacks into the same window before it came: they are not
+ * looked up again.
  *
  * There is no overflow entry: a sum of samples without a stack tells nothing.
  *
  * Return: the value, or NULL when the table is full, which losses.table_full counts.
  */
-#define otel_sample__get(map, key, zero, added)                \
-	({                                                     \
-		void *__v = bpf_map_lookup_elem(map, key);     \
-                                                               \
-		if (!__v) {                                    \
-			*(added) = 1;                          \
-			__v = otel_table__add(map, key, zero); \
-			if (!__v)                              \
-				otel_lose(table_full);         \
-		}                                              \
-		__v;                                           \
+#define otel_sample__get(map, sample, stacks, zero, added)                                         \
+	({                                                                                         \
+		void *__v = bpf_map_lookup_elem(map, sample);                                      \
+                                                                                                   \
+		if (!__v) {                                                                        \
+			(sample)->user_stack = otel_stack__put((sample)->user_stack,               \
+							       (sample)->window, &(stacks)->user); \
+			(sample)->kernel_stack = otel_stack__put(                                  \
+				(sample)->kernel_stack, (sample)->window, &(stacks)->kernel);      \
+			*(added) = 1;                                                              \
+			__v = otel_table__add(map, sample, zero);                                  \
+			if (!__v)                                                                  \
+				otel_lose(table_full);                                             \
+		}                                                                                  \
+		__v;                                                                               \
 	})
 
 /**
