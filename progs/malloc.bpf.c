@@ -202,7 +202,7 @@ static __noinline int enter(struct pt_regs *ctx, __u64 size, __u64 old, __u64 re
 }
 
 /* An allocation that is there: its bytes and objects are known. */
-static __noinline int count_made(struct pt_regs *ctx, struct allocation *made, __u64 address,
+static __always_inline int count_made(struct pt_regs *ctx, struct allocation *made, __u64 address,
 				 __u64 size, _Bool behind_call)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
@@ -210,8 +210,6 @@ static __noinline int count_made(struct pt_regs *ctx, struct allocation *made, _
 	struct sample_value sample;
 	struct heap_value *value;
 
-	if (!made)
-		return 0;
 	value = heap_of(made->cgroup, task);
 	if (!value)
 		return 0;

@@ -37,8 +37,12 @@ static __always_inline int tell_made(struct pt_regs *ctx, struct thread *t)
 	if (!address)
 		return 0;
 	made->cgroup = bpf_get_current_cgroup_id();
-	made->bytes = weight;
-	made->objects = weight__objects(size ? size : 1, weight, bpf_get_prandom_u32());
+	/* Without a weight it stands for itself. */
+	made->bytes = weight ? weight : size;
+	made->objects = 1;
+	if (weight)
+		made->objects =
+			weight__objects(size ? size : 1, weight, bpf_get_prandom_u32());
 	return count_made(ctx, made, address, size, 0);
 }
 
