@@ -169,6 +169,7 @@ $(U)/selftests/%_test: $(U)/obj/selftests/%_test.o $(TEST_LIB) $(EXPORTER_LIB) $
 	$(CC) $(LDFLAGS) $^ $(TEST_LDLIBS) $(LOADER_LDLIBS) $(EXPORTER_LDLIBS) -o $@
 # The loader's parts that have tests of their own.
 $(U)/selftests/uprobe_place_test: $(U)/obj/loader/uprobe_place.o
+$(U)/selftests/uprobe_usdt_test: $(addprefix $(U)/obj/loader/,uprobe_file.o uprobe_place.o uprobe_usdt.o)
 
 # Workloads: small static programs of their own, so that their system calls are known.
 TOOL_CFLAGS := -O2 -g -fno-omit-frame-pointer -D_GNU_SOURCE -Wall -Wextra -Werror

@@ -273,9 +273,9 @@ static int attach_sites(struct job *job, struct uprobe_file *file, const char *p
 	for (int i = 0; i < sites.n && !err; i++)
 		err = uprobe_told__site(job->dir, &sites.site[i], &cookies[i]);
 	if (!err)
-		err = attach_places(
-			job, prog, path,
-			&(struct uprobe_places){sites.n, sites.offset, sites.counter, cookies});
+		err = attach_places(job, prog, path,
+				    &(struct uprobe_places){sites.n, sites.offset, sites.counter,
+							    cookies});
 	uprobe_usdt__free(&sites);
 	return err;
 }

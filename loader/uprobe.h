@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Programs on functions of user space, "uprobe/NAMES", "uretprobe/NAMES", and
- * "uprobe.session/NAMES" for both, or on the probes that a program has itself, "usdt/NAME": in which
- * files, and where in them.
+ * "uprobe.session/NAMES" for both, or on the probes that a program has itself, "usdt/NAME": in
+ * which files, and where in them.
  *
  * Whose files is in the probe's map "targets". They are looked through whenever programs are
  * attached, so a resume finds the files that a process has mapped then. A program has a link for

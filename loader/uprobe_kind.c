@@ -23,7 +23,7 @@ static struct {
 		ino_t inode;
 		struct timespec changed;
 		int kind;
-	} *file;
+	} * file;
 	int n, room;
 } known;
 
@@ -51,8 +51,7 @@ static void note(const struct stat *file, const char *names, int kind)
 		known.file = more;
 		known.room = known.room * 2 + 64;
 	}
-	known.file[known.n++] =
-		(struct known){file->st_dev, file->st_ino, file->st_ctim, kind};
+	known.file[known.n++] = (struct known){file->st_dev, file->st_ino, file->st_ctim, kind};
 }
 
 static int look(struct uprobe_file *file, const struct uprobe_names *names)

@@ -19,9 +19,8 @@
 /* --- arguments ---------------------------------------------------------------------- */
 
 /* In the order of struct pt_regs, arch/x86/include/asm/ptrace.h; NULL: never an operand. */
-static const char *const registers[] = {"15", "14", "13", "12", "bp", "bx", "11",
-					"10", "9",  "8",  "ax", "cx", "dx", "si",
-					"di", NULL, NULL, NULL, NULL, "sp"};
+static const char *const registers[] = {"15", "14", "13", "12", "bp", "bx", "11", "10", "9",  "8",
+					"ax", "cx", "dx", "si", "di", NULL, NULL, NULL, NULL, "sp"};
 
 /* "rax", "eax", "ax", "al"; "rsil"; "r8", "r8d", "r8w", "r8b"; but "ah" is a part of another. */
 static bool is_register(const char *text, size_t len, const char *name)

@@ -66,7 +66,7 @@ struct thread {
 	struct allocation made;	 /* what the call has made: here, as the stack is full */
 	struct guarded guarded;
 	__u32 epoch;
-	__u32 rate; /* bytes between samples when the distance was drawn; 0: it was not */
+	__u32 rate;	 /* bytes between samples when the distance was drawn; 0: it was not */
 	__u32 turn;	 /* the slot for upgrades */
 	__u32 usdt_exec; /* 1 + the program that it has told by USDT probes of its own */
 	__u8 sampled, resized, pad[6];
@@ -203,7 +203,7 @@ static __noinline int enter(struct pt_regs *ctx, __u64 size, __u64 old, __u64 re
 
 /* An allocation that is there: its bytes and objects are known. */
 static __always_inline int count_made(struct pt_regs *ctx, struct allocation *made, __u64 address,
-				 __u64 size, _Bool behind_call)
+				      __u64 size, _Bool behind_call)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct pointer pointer = {.address = address};

@@ -428,10 +428,10 @@ TEST_TIMEOUT(by_probes_of_its_own, 60)
 
 	START(&s, live, STEPS, "weighed");
 	load_process(&s, "malloc.sample_bytes=524288");
-	live__otelbpf(&output, "status", "malloc");
-	EXPECT_TRUE(strstr(output.out, "usdt/otel_memory:alloc in 1 file\n"));
-	EXPECT_TRUE(strstr(output.out, "usdt/otel_memory:free in 1 file\n"));
-	EXPECT_TRUE(strstr(output.out, "calloc in no file\n"));
+	live__otelbpf(&output, "status", "--measure", "0", "malloc");
+	EXPECT_TRUE(strstr(output.out, "usdt/otel_memory:alloc in 1 file"));
+	EXPECT_TRUE(strstr(output.out, "usdt/otel_memory:free in 1 file"));
+	EXPECT_TRUE(strstr(output.out, "calloc in no file"));
 	EXPECT_FALSE(strstr(output.out, "not covered"));
 	expect_steps(live, &s, 1);
 	root = live__export_file(live);
@@ -470,19 +470,19 @@ TEST_TIMEOUT(each_by_what_it_has, 60)
 	START(&stripped, live, "all");
 	snprintf(set, sizeof(set), "malloc.cgroup=%.4000s", live__cgroup(live, "set"));
 	live__must("load", "-q", MALLOC_OBJECT, UNGUARDED, "--set", set, "--set", EVERY_CALL);
-	live__otelbpf(&output, "status", "malloc");
+	live__otelbpf(&output, "status", "--measure", "0", "malloc");
 	EXPECT_TRUE(strstr(output.out, "not covered: " HEAP "stripped: none of the functions"));
 	EXPECT_FALSE(strstr(output.out, "watch"));
-	EXPECT_TRUE(strstr(output.out, "usdt/otel_memory:alloc in 1 file\n"));
-	EXPECT_TRUE(strstr(output.out, "calloc in no file\n"));
+	EXPECT_TRUE(strstr(output.out, "usdt/otel_memory:alloc in 1 file"));
+	EXPECT_TRUE(strstr(output.out, "calloc in no file"));
 	expect_steps(live, &probed, 1);
 	/* Its library is not traced yet. */
 	START(&plain, live, STEPS);
-	live__otelbpf(&output, "status", "malloc");
+	live__otelbpf(&output, "status", "--measure", "0", "malloc");
 	EXPECT_TRUE(strstr(output.out, "not covered: " LIBRARY "libc.so.6: otelbpf watch"));
 	live__must("load", "-q", MALLOC_OBJECT, UNGUARDED, "--set", set, "--set", EVERY_CALL);
-	live__otelbpf(&output, "status", "malloc");
-	EXPECT_TRUE(strstr(output.out, "calloc in 1 file\n"));
+	live__otelbpf(&output, "status", "--measure", "0", "malloc");
+	EXPECT_TRUE(strstr(output.out, "calloc in 1 file"));
 	EXPECT_FALSE(strstr(output.out, "watch"));
 	expect_steps(live, &plain, 1);
 	note_before(live, &probed, 1);

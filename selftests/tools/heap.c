@@ -38,15 +38,15 @@
 #include "usdt.h"
 USDT_COUNTER(alloc);
 USDT_COUNTER(free);
-#define TELL_MADE(p, size, weight)                                                                \
-	do {                                                                                      \
-		if (USDT_IS_TRACED(alloc))                                                        \
-			USDT("otel_memory", alloc, "8@%0 8@%1 -8@%2", "r"(p), "m"(size),          \
-			     "nor"(weight));                                                      \
+#define TELL_MADE(p, size, weight)                                                       \
+	do {                                                                             \
+		if (USDT_IS_TRACED(alloc))                                               \
+			USDT("otel_memory", alloc, "8@%0 8@%1 -8@%2", "r"(p), "m"(size), \
+			     "nor"(weight));                                             \
 	} while (0)
-#define TELL_UNMADE(p)                                                     \
-	do {                                                               \
-		if (USDT_IS_TRACED(free))                                  \
+#define TELL_UNMADE(p)                                               \
+	do {                                                         \
+		if (USDT_IS_TRACED(free))                            \
 			USDT("otel_memory", free, "8@%0", "nor"(p)); \
 	} while (0)
 #else
