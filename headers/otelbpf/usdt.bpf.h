@@ -43,13 +43,11 @@ static __noinline _Bool otel_usdt__carries(void)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct otel_usdt_carrier carrier = {};
-	struct inode *inode;
+	struct inode *inode = task->mm->exe_file->f_inode;
 
-	inode = BPF_CORE_READ(task, mm, exe_file, f_inode);
-	if (!inode)
-		return 0;
-	carrier.inode = BPF_CORE_READ(inode, i_ino);
-	carrier.size = BPF_CORE_READ(inode, i_size);
+	/* Each of these may be missing: what cannot be read is 0. */
+	carrier.inode = inode->i_ino;
+	carrier.size = inode->i_size;
 	return !!bpf_map_lookup_elem(&usdt_carriers, &carrier);
 }
 
