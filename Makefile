@@ -89,7 +89,7 @@ TOOLS := $(U)/selftests/tools
 # a library that others have mapped would slow them down.
 SYSTEM_LIB := /usr/lib/$(MULTIARCH)
 allocator_lib = $(and $(wildcard $(SYSTEM_LIB)/$(1)),lib/$(1))
-HEAPS := glibc static lib/libc.so.6 $(foreach l,libjemalloc.so.2 libtcmalloc_minimal.so.4 libmimalloc.so.2,$(call allocator_lib,$(l))) \
+HEAPS := glibc static probed stripped lib/libc.so.6 $(foreach l,libjemalloc.so.2 libtcmalloc_minimal.so.4 libmimalloc.so.2,$(call allocator_lib,$(l))) \
 	$(if $(wildcard $(SYSTEM_LIB)/libjemalloc.so $(SYSTEM_LIB)/libjemalloc.a),jemalloc jemalloc_static jemalloc_prefixed) \
 	$(if $(wildcard $(SYSTEM_LIB)/libtcmalloc_minimal.so $(SYSTEM_LIB)/libtcmalloc_minimal.a),tcmalloc tcmalloc_static) \
 	$(if $(wildcard $(SYSTEM_LIB)/libmimalloc.so),mimalloc) \
@@ -173,6 +173,7 @@ $(U)/selftests/%_test: $(U)/obj/selftests/%_test.o $(TEST_LIB) $(EXPORTER_LIB) $
 	$(CC) $(LDFLAGS) $^ $(TEST_LDLIBS) $(LOADER_LDLIBS) $(EXPORTER_LDLIBS) -o $@
 # The loader's parts that have tests of their own.
 $(U)/selftests/uprobe_place_test: $(U)/obj/loader/uprobe_place.o
+$(U)/selftests/uprobe_usdt_test: $(addprefix $(U)/obj/loader/,uprobe_file.o uprobe_place.o uprobe_usdt.o)
 
 # Workloads: small static programs of their own, so that their system calls are known.
 TOOL_CFLAGS := -O2 -g -fno-omit-frame-pointer -D_GNU_SOURCE -Wall -Wextra -Werror
@@ -253,6 +254,9 @@ HEAP_tcmalloc := $(HEAP_jemalloc)
 HEAP_LIBS_tcmalloc := -ltcmalloc_minimal -ldl
 HEAP_mimalloc := $(HEAP_jemalloc)
 HEAP_LIBS_mimalloc := -lmimalloc -ldl
+HEAP_probed := -DDYNAMIC -DPROBED
+HEAP_LIBS_probed := -ldl
+HEAP_stripped = $(HEAP_static) -s
 HEAP_static := -static -DWITH_REALLOCARRAY -DWITH_PVALLOC
 HEAP_musl_static := -static -DWITH_REALLOCARRAY
 HEAP_jemalloc_static := -DWITH_REALLOCARRAY -DWITH_OPERATORS

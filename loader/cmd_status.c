@@ -117,7 +117,8 @@ static void add_programs(const struct probe *probe, const struct overhead *overh
 			report__text(item, "interfaces", text);
 		}
 		if (hook__on_functions(program->section))
-			cpus = uprobe__count(probe->dir, program->name);
+			report__number(item, "files",
+				       cpus = uprobe__files(probe->dir, program->name));
 		report__bool(item, "attached", link >= 0 || cpus);
 		if (path__format(path, "%s/prog/%s", probe->dir, program->name))
 			continue;
@@ -281,14 +282,25 @@ static void add_deadline(const struct deadline *deadline, struct json_object *re
 	report__number(report, "stops_in_ns", deadline__left(deadline));
 }
 
-static void add_missing(const char *path, void *ctx)
+static void add_file(struct json_object *report, const char *list, const char *path)
 {
 	char name[PATH_MAX];
 	ssize_t len = readlink(path, name, sizeof(name) - 1);
 
 	if (len >= 0)
 		name[len] = '\0';
-	json_object_array_add(ctx, json_object_new_string(len < 0 ? path : name));
+	json_object_array_add(report__list(report, list),
+			      json_object_new_string(len < 0 ? path : name));
+}
+
+static void add_missing(const char *path, void *ctx)
+{
+	add_file(ctx, "uncovered", path);
+}
+
+static void add_unknown(const char *path, void *ctx)
+{
+	add_file(ctx, "unknown", path);
 }
 
 static void add_guard(const struct probe *probe, struct json_object *report)
@@ -313,7 +325,7 @@ static void add_uncovered(const struct probe *probe, struct json_object *report)
 	for (int i = 0; i < probe->programs; i++)
 		on_functions |= hook__on_functions(probe->program[i].section);
 	if (on_functions && probe->meta.state == OTEL_STATE_RUNNING)
-		uprobe__missing(probe->dir, add_missing, report__list(report, "uncovered"));
+		uprobe__missing(probe->dir, add_missing, add_unknown, report);
 }
 
 static struct json_object *describe(const struct probe *probe, const struct overhead *overhead)

@@ -132,7 +132,7 @@ static bool has_to_be_seen_to(const struct probe *probe)
 	if (is_stopped(probe))
 		return true;
 	if (follows_functions(probe))
-		uprobe__missing(probe->dir, count, &n);
+		uprobe__missing(probe->dir, count, NULL, &n);
 	return n;
 }
 

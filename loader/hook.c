@@ -160,13 +160,14 @@ static int open_perf_event(struct perf_event_attr *attr)
 	return fd < 0 ? -errno : fd;
 }
 
-int hook__link_event(int event, int prog)
+int hook__link_event(int event, int prog, __u64 cookie)
 {
+	LIBBPF_OPTS(bpf_link_create_opts, opts, .perf_event.bpf_cookie = cookie);
 	int link;
 
 	if (event < 0)
 		return event;
-	link = bpf_link_create(prog, event, BPF_PERF_EVENT, NULL);
+	link = bpf_link_create(prog, event, BPF_PERF_EVENT, &opts);
 	if (link < 0)
 		return -errno;
 	if (ioctl(event, PERF_EVENT_IOC_ENABLE, 0)) {
@@ -225,7 +226,7 @@ static int attach_tracepoint(const struct hook *hook, const char *target, int pr
 		return err;
 	attr.config = id;
 	event = open_perf_event(&attr);
-	return hook__link_event(event, prog);
+	return hook__link_event(event, prog, 0);
 }
 
 #define KPROBE_PMU "/sys/bus/event_source/devices/kprobe"
@@ -272,7 +273,7 @@ static int attach_kprobe(const struct hook *hook, const char *target, int prog)
 {
 	_cleanup_fd_ int event = open_kprobe(hook, target);
 
-	return hook__link_event(event, prog);
+	return hook__link_event(event, prog, 0);
 }
 
 /* --- perf_event: sampling and counting on each CPU --------------------------- */
@@ -339,7 +340,7 @@ static int attach_sampling(const char *target, int prog, int cpu)
 {
 	_cleanup_fd_ int event = open_sampling(target, cpu);
 
-	return hook__link_event(event, prog);
+	return hook__link_event(event, prog, 0);
 }
 
 /* --- xdp, tc: on network interfaces, where netdev.c attaches --------------------- */
@@ -370,7 +371,7 @@ static int tc_works(const struct hook *hook, const char *target, struct failure 
 	return interface_works(BPF_PROG_TYPE_SCHED_CLS, failure);
 }
 
-/* --- uprobe, uretprobe: on functions of user space, where uprobe.c attaches -------- */
+/* --- uprobe, uretprobe, usdt: on functions of user space, where uprobe.c attaches -------- */
 
 static int uprobe_works(const struct hook *hook, const char *target, struct failure *failure)
 {
@@ -451,6 +452,7 @@ static const struct hook hooks[] = {
 	{"kretprobe/", kprobe_works, attach_kprobe, NULL, NULL, 0, 0, true},
 	{"uprobe/", uprobe_works, NULL, NULL, NULL, 0, 0, false},
 	{"uprobe.session/", session_works, NULL, NULL, NULL, 0, 0, false},
+	{"usdt/", uprobe_works, NULL, NULL, NULL, 0, 0, true},
 	{"uretprobe/", uprobe_works, NULL, NULL, NULL, 0, 0, true},
 	{"perf_event/", sampling_works, NULL, attach_sampling, NULL, 0, 0, false},
 	{"cgroup_skb/egress", cgroups_mounted, attach_root_cgroup, NULL, NULL, 0, BPF_CGROUP_INET_EGRESS, false},

@@ -6,6 +6,7 @@
 #ifndef OTELBPF_LOADER_HOOK_H
 #define OTELBPF_LOADER_HOOK_H
 
+#include <linux/types.h>
 #include <stdbool.h>
 
 #include "failure.h"
@@ -65,11 +66,12 @@ int hook__attach(const char *section, int prog, int cpu, struct failure *failure
 
 /**
  * hook__link_event() - have a perf event run a program, from now on
- * @event: its descriptor, or what opening it failed with
- * @prog:  the program
+ * @event:  its descriptor, or what opening it failed with
+ * @prog:   the program
+ * @cookie: what it gets from bpf_get_attach_cookie()
  *
  * Return: a link, which holds the event; or -errno.
  */
-int hook__link_event(int event, int prog);
+int hook__link_event(int event, int prog, __u64 cookie);
 
 #endif

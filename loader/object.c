@@ -320,7 +320,7 @@ void object__hook(const struct object *object, const struct bpf_program *prog,
 			 tag_of(object, prog, "tc", "egress"),
 			 object->interfaces ? object->interfaces : DEFAULT_INTERFACES);
 	else if (!strcmp(name, "uprobe") || !strcmp(name, "uretprobe") ||
-		 !strcmp(name, "uprobe.session"))
+		 !strcmp(name, "uprobe.session") || !strcmp(name, "usdt"))
 		snprintf(section, OTEL_SECTION_MAX, "%s/%s", name, uprobe__functions(object, prog));
 	else
 		snprintf(section, OTEL_SECTION_MAX, "%s", name);

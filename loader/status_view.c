@@ -22,10 +22,16 @@ static void print_programs(struct json_object *report)
 		const char *name = report__get_text(item, "hook");
 		const char *cpus = report__get_text(item, "cpus");
 		const char *interfaces = report__get_text(item, "interfaces");
-		char hook[OTEL_SECTION_MAX + 2200];
+		int files = report__get_number(item, "files");
+		char hook[OTEL_SECTION_MAX + 2200], in[32] = "";
 
-		snprintf(hook, sizeof(hook), "%s%s%s%s%s", name[0] ? name : "(not loaded)",
-			 cpus[0] ? " on CPU " : "", cpus, interfaces[0] ? " on " : "", interfaces);
+		if (files)
+			snprintf(in, sizeof(in), " in %d file%s", files, files == 1 ? "" : "s");
+		else if (report__has(item, "files"))
+			snprintf(in, sizeof(in), " in no file");
+		snprintf(hook, sizeof(hook), "%s%s%s%s%s%s", name[0] ? name : "(not loaded)",
+			 cpus[0] ? " on CPU " : "", cpus, interfaces[0] ? " on " : "", interfaces,
+			 in);
 		if (cost)
 			table__add(table,
 				   "%s" TABLE_CELL "%s" TABLE_CELL "%.0f" TABLE_CELL
@@ -141,14 +147,14 @@ static void print_guard(struct json_object *report)
 		printf("%s\n", report__get_bool(guard, "stopped") ? ", so it has stopped" : "");
 }
 
-static void print_uncovered(struct json_object *report)
+static void print_files(struct json_object *report, const char *name, const char *advice)
 {
-	struct json_object *list = json_object_object_get(report, "uncovered");
+	struct json_object *list = json_object_object_get(report, name);
 
 	for (size_t i = 0; list && i < json_object_array_length(list); i++)
-		printf("  not covered: %s%s%s: otelbpf watch, or load it again\n",
-		       table__mood(MOOD_CARE),
-		       json_object_get_string(json_object_array_get_idx(list, i)), table__plain());
+		printf("  not covered: %s%s%s: %s\n", table__mood(MOOD_CARE),
+		       json_object_get_string(json_object_array_get_idx(list, i)), table__plain(),
+		       advice);
 }
 
 static void describe_end(struct json_object *report, const char *state, char *text, size_t size)
@@ -189,6 +195,8 @@ void status__print(struct json_object *report, bool first)
 	print_misses(report);
 	print_maps(report);
 	print_losses(report);
-	print_uncovered(report);
+	print_files(report, "uncovered", "otelbpf watch, or load it again");
+	print_files(report, "unknown",
+		    "none of the functions has its name in it, nor in what it has mapped");
 	print_guard(report);
 }

@@ -19,11 +19,13 @@
 #include "tagged.h"
 #include "tree.h"
 #include "uprobe_file.h"
+#include "uprobe_kind.h"
 #include "uprobe_link.h"
 #include "uprobe_targets.h"
+#include "uprobe_told.h"
+#include "uprobe_usdt.h"
 
 #define ANCHORS_MAX 128
-#define DULL_MAX 4096
 
 /* --- what the object says --------------------------------------------------------- */
 
@@ -164,8 +166,14 @@ struct job {
 	struct stat file;
 	char **covered;				      /* names of the links that are there */
 	void (*missing)(const char *path, void *ctx); /* tell, do not attach */
+	void (*unknown)(const char *path, void *ctx);
 	void *ctx;
 };
+
+static bool is_usdt(const char *section)
+{
+	return !strncmp(section, "usdt/", 5);
+}
 
 /* What names of links say of a file: which one it is, whatever name it has. */
 #define FILE_NAME 40
@@ -208,22 +216,20 @@ static int pin(struct job *job, const struct attachable *prog, int nth, int link
 }
 
 /* By one link where the kernel has such: each that goes costs a grace period. */
-static int attach_functions(struct job *job, const struct attachable *prog, const char *path,
-			    const struct uprobe_functions *functions)
+static int attach_places(struct job *job, const struct attachable *prog, const char *path,
+			 const struct uprobe_places *places)
 {
 	__u32 pid = job->wanted.targets.pid;
 	int link, err = 0;
 
-	if (!functions->n)
+	if (!places->n)
 		return 0;
-	link = uprobe_link__create_many(prog->fd, prog->section, path, functions->offset,
-					functions->n, pid);
+	link = uprobe_link__create_many(prog->fd, prog->section, path, places, pid);
 	if (link != -EOPNOTSUPP)
 		return pin(job, prog, -1, link);
-	for (int i = 0; i < functions->n; i++) {
+	for (int i = 0; i < places->n; i++) {
 		int one = pin(job, prog, i,
-			      uprobe_link__create(prog->fd, prog->section, path,
-						  functions->offset[i], pid));
+			      uprobe_link__create(prog->fd, prog->section, path, places, i, pid));
 
 		err = one ? one : err;
 	}
@@ -231,84 +237,94 @@ static int attach_functions(struct job *job, const struct attachable *prog, cons
 }
 
 /*
- * Files that define nothing of what is wanted, which are most: who watches looks at them again and
- * again. Of one probe after the other: what the last one wanted is forgotten.
+ * The return first: an entry whose return is not seen would wait for it in vain, and a return
+ * without its entry is nothing.
  */
-static struct {
-	char anchors[ANCHORS_MAX];
-	struct stat *file;
-	int n, room;
-} dull;
-
-static bool is_dull(const struct job *job)
+static void attach_functions(struct job *job, struct uprobe_file *file, const char *path)
 {
-	for (int i = 0; i < dull.n && !strcmp(dull.anchors, job->wanted.anchors); i++)
-		if (dull.file[i].st_ino == job->file.st_ino &&
-		    dull.file[i].st_dev == job->file.st_dev &&
-		    dull.file[i].st_ctim.tv_sec == job->file.st_ctim.tv_sec &&
-		    dull.file[i].st_ctim.tv_nsec == job->file.st_ctim.tv_nsec)
-			return true;
-	return false;
+	for (int on_return = 1; on_return >= 0; on_return--)
+		for (int i = 0; i < job->n; i++) {
+			const struct attachable *prog = &job->list[i];
+			struct uprobe_names names = {strchr(prog->section, '/') + 1,
+						     job->wanted.targets.prefixes};
+			struct uprobe_functions found;
+			int err;
+
+			if (!hook__on_functions(prog->section) || is_usdt(prog->section) ||
+			    on_return != !strncmp(prog->section, "uret", 4))
+				continue;
+			uprobe_file__find(file, &names, &found);
+			err = attach_places(job, prog, path,
+					    &(struct uprobe_places){found.n, found.offset, NULL,
+								    NULL});
+			job->err = err ? err : job->err;
+		}
 }
 
-static void note_dull(const struct job *job)
+static int attach_sites(struct job *job, struct uprobe_file *file, const char *path,
+			const struct attachable *prog)
 {
-	if (strcmp(dull.anchors, job->wanted.anchors) || dull.n == DULL_MAX)
-		dull.n = 0;
-	snprintf(dull.anchors, sizeof(dull.anchors), "%s", job->wanted.anchors);
-	if (dull.n == dull.room) {
-		struct stat *more = reallocarray(dull.file, dull.room * 2 + 64, sizeof(*dull.file));
+	struct uprobe_sites sites = {};
+	int err = uprobe_usdt__find(file, strchr(prog->section, '/') + 1, &sites);
+	_cleanup_free_ __u64 *cookies = err ? NULL : calloc(sites.n + 1, sizeof(*cookies));
 
-		if (!more)
-			return;
-		dull.file = more;
-		dull.room = dull.room * 2 + 64;
+	if (!err && !cookies)
+		err = -ENOMEM;
+	for (int i = 0; i < sites.n && !err; i++)
+		err = uprobe_told__site(job->dir, &sites.site[i], &cookies[i]);
+	if (!err)
+		err = attach_places(job, prog, path,
+				    &(struct uprobe_places){sites.n, sites.offset, sites.counter,
+							    cookies});
+	uprobe_usdt__free(&sites);
+	return err;
+}
+
+static int kind_of(const char *path, void *ctx)
+{
+	struct job *job = ctx;
+	struct uprobe_names names = {job->wanted.anchors, job->wanted.targets.prefixes};
+	struct stat file;
+	int kind = stat(path, &file) ? -errno : uprobe_kind__of(path, &file, &names);
+
+	if (kind == UPROBE_USDT && !job->missing) {
+		int err = uprobe_told__carrier(job->dir, &file);
+
+		job->err = err ? err : job->err;
 	}
-	dull.file[dull.n++] = job->file;
+	return kind;
 }
 
 static int attach_file(const char *path, void *ctx)
 {
 	struct job *job = ctx;
 	struct uprobe_names names = {job->wanted.anchors, job->wanted.targets.prefixes};
-	struct uprobe_functions found = {};
 	struct uprobe_file *file;
-	int err;
+	int err, kind;
 
 	if (stat(path, &job->file))
 		return -errno;
-	if (is_covered(job) || is_dull(job))
+	if (is_covered(job))
 		return 0;
+	kind = uprobe_kind__of(path, &job->file, &names);
+	if (kind <= UPROBE_NOTHING)
+		return kind;
+	if (job->missing) {
+		job->missing(path, job->ctx);
+		return 0;
+	}
 	file = uprobe_file__open(path);
-	if (!file && errno == ENOEXEC)
-		note_dull(job);
 	if (!file)
 		return errno ? -errno : -EIO;
-	uprobe_file__find(file, &names, &found);
-	if (!found.n)
-		note_dull(job);
-	if (found.n && job->missing) {
-		job->missing(path, job->ctx);
-		found.n = 0;
+	if (kind == UPROBE_FUNCTIONS)
+		attach_functions(job, file, path);
+	for (int i = 0; i < job->n && kind == UPROBE_USDT; i++) {
+		if (!is_usdt(job->list[i].section))
+			continue;
+		err = attach_sites(job, file, path, &job->list[i]);
+		job->err = err ? err : job->err;
 	}
-	/*
-	 * The return first: an entry whose return is not seen would wait for it in vain, and a
-	 * return without its entry is nothing.
-	 */
-	for (int on_return = 1; found.n && on_return >= 0; on_return--)
-		for (int i = 0; i < job->n; i++) {
-			struct uprobe_functions functions;
-			const struct attachable *prog = &job->list[i];
-
-			if (!hook__on_functions(prog->section) ||
-			    on_return != !strncmp(prog->section, "uret", 4))
-				continue;
-			names.list = strchr(prog->section, '/') + 1;
-			uprobe_file__find(file, &names, &functions);
-			err = attach_functions(job, prog, path, &functions);
-			job->err = err ? err : job->err;
-		}
-	job->files += found.n > 0;
+	job->files++;
 	uprobe_file__close(file);
 	return 0;
 }
@@ -330,7 +346,7 @@ static void clear_guard(const char *dir)
 int uprobe__attach(const char *dir, const struct attachable *list, int n, struct failure *failure)
 {
 	struct job job = {.dir = dir, .list = list, .n = n};
-	struct uprobe_targets targets = {.found = attach_file, .ctx = &job};
+	struct uprobe_targets targets = {.kind = kind_of, .found = attach_file, .ctx = &job};
 	const char *binary = job.wanted.targets.binary, *cgroup = job.wanted.targets.cgroup;
 	bool any = false;
 	int err;
@@ -388,9 +404,18 @@ int uprobe__attach(const char *dir, const struct attachable *list, int n, struct
 
 /* --- what comes later --------------------------------------------------------------- */
 
+static void tell_unknown(const char *path, void *ctx)
+{
+	struct job *job = ctx;
+
+	if (job->unknown)
+		job->unknown(path, job->ctx);
+}
+
 static int look_through(struct job *job, char ***names)
 {
-	struct uprobe_targets targets = {.found = attach_file, .ctx = job};
+	struct uprobe_targets targets = {
+		.kind = kind_of, .found = attach_file, .none = tell_unknown, .ctx = job};
 	char path[PATH_MAX];
 	int err = read_targets(job->dir, &job->wanted), ignored;
 
@@ -425,15 +450,16 @@ void uprobe__follow(const char *probe, const char *dir, const struct attachable 
 		     failure__reason(err ? err : job.err));
 }
 
-void uprobe__missing(const char *dir, void (*missing)(const char *path, void *ctx), void *ctx)
+void uprobe__missing(const char *dir, void (*missing)(const char *path, void *ctx),
+		     void (*unknown)(const char *path, void *ctx), void *ctx)
 {
 	_cleanup_names_ char **names = NULL;
-	struct job job = {.dir = dir, .missing = missing, .ctx = ctx};
+	struct job job = {.dir = dir, .missing = missing, .unknown = unknown, .ctx = ctx};
 
 	look_through(&job, &names);
 }
 
-int uprobe__count(const char *dir, const char *prog)
+int uprobe__files(const char *dir, const char *prog)
 {
 	_cleanup_names_ char **names = NULL;
 	size_t len = strlen(prog);
@@ -443,6 +469,12 @@ int uprobe__count(const char *dir, const char *prog)
 	if (path__format(path, "%s/link", dir) || pins__list(path, &names) < 0)
 		return 0;
 	for (char **name = names; name && *name; name++)
-		n += !strncmp(*name, prog, len) && !strncmp(*name + len, "_u", 2);
+		if (!strncmp(*name, prog, len) && !strncmp(*name + len, "_u", 2)) {
+			/* DEVICE-INODE, and of several links "-0" is the first. */
+			const char *nth = strchr(*name + len, '-');
+
+			nth = nth ? strchr(nth + 1, '-') : NULL;
+			n += !nth || !strcmp(nth, "-0");
+		}
 	return n;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Programs on functions of user space, "uprobe/NAMES", "uretprobe/NAMES", and
- * "uprobe.session/NAMES" for both: in which files, and where in them.
+ * "uprobe.session/NAMES" for both, or on the probes that a program has itself, "usdt/NAME": in
+ * which files, and where in them.
  *
  * Whose files is in the probe's map "targets". They are looked through whenever programs are
  * attached, so a resume finds the files that a process has mapped then. A program has a link for
@@ -65,14 +66,16 @@ void uprobe__follow(const char *probe, const char *dir, const struct attachable 
  * uprobe__missing - the files of the targets that are not covered
  * @dir:     the probe's directory
  * @missing: called with the path of each
- * @ctx:     handed to it
+ * @unknown: called with the program of each process that has nothing to attach to; or NULL
+ * @ctx:     handed to them
  */
-void uprobe__missing(const char *dir, void (*missing)(const char *path, void *ctx), void *ctx);
+void uprobe__missing(const char *dir, void (*missing)(const char *path, void *ctx),
+		     void (*unknown)(const char *path, void *ctx), void *ctx);
 
 /** uprobe__guard - what a probe's own guard says; false: it has none */
 bool uprobe__guard(const char *dir, struct otel_guard *guard);
 
-/** uprobe__count - at how many places a program is attached */
-int uprobe__count(const char *dir, const char *prog);
+/** uprobe__files - in how many files a program is attached */
+int uprobe__files(const char *dir, const char *prog);
 
 #endif

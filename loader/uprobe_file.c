@@ -61,6 +61,11 @@ void uprobe_file__close(struct uprobe_file *file)
 	errno = err;
 }
 
+Elf *uprobe_file__elf(struct uprobe_file *file)
+{
+	return file->elf;
+}
+
 /* Whether a name is one of a list: most are not, and differ before the first wildcard. */
 static bool is_among(const char *list, const char *name)
 {

@@ -3,6 +3,7 @@
 #ifndef OTELBPF_LOADER_UPROBE_FILE_H
 #define OTELBPF_LOADER_UPROBE_FILE_H
 
+#include <libelf.h>
 #include <linux/types.h>
 #include <stdbool.h>
 
@@ -12,6 +13,9 @@ struct uprobe_file;
 /** uprobe_file__open - NULL with errno set if it cannot be read; ENOEXEC: no 64-bit ELF file */
 struct uprobe_file *uprobe_file__open(const char *path);
 void uprobe_file__close(struct uprobe_file *file);
+
+/** uprobe_file__elf - the file, as libelf knows it */
+Elf *uprobe_file__elf(struct uprobe_file *file);
 
 /**
  * struct uprobe_functions - places of functions, in the order of their offsets

@@ -38,15 +38,17 @@ static enum kind kind_of(const char *section)
 	return MANY;
 }
 
-static int create(int prog, enum kind kind, const char *path, const __u64 *offsets, int n,
+static int create(int prog, enum kind kind, const char *path, const struct uprobe_places *places,
 		  __u32 flags, __u32 pid)
 {
-	struct create attr = {.prog = prog, .n = n, .flags = flags, .pid = pid};
+	struct create attr = {.prog = prog, .n = places->n, .flags = flags, .pid = pid};
 	int fd;
 
 	attr.type = kind == SESSION ? TRACE_UPROBE_SESSION : TRACE_UPROBE_MULTI;
 	attr.path = (unsigned long)path;
-	attr.offsets = (unsigned long)offsets;
+	attr.offsets = (unsigned long)places->offsets;
+	attr.counters = (unsigned long)places->counters;
+	attr.cookies = (unsigned long)places->cookies;
 	fd = syscall(__NR_bpf, BPF_LINK_CREATE, &attr, sizeof(attr));
 	return fd < 0 ? -errno : fd;
 }
@@ -64,14 +66,14 @@ static int try_kind(enum kind kind)
 		{.code = BPF_JMP | BPF_EXIT},
 	};
 	_cleanup_fd_ int prog = -1;
-	__u64 offset = 0;
+	const struct uprobe_places places = {1, (const __u64[]){0}, NULL, NULL};
 
 	opts.expected_attach_type = kind == SESSION ? TRACE_UPROBE_SESSION : TRACE_UPROBE_MULTI;
 	prog = bpf_prog_load(BPF_PROG_TYPE_KPROBE, "nothing", "GPL", nothing, 2, &opts);
 	if (prog < 0)
 		return -errno;
-	if (create(prog, kind, "/", &offset, 1, 0, 0) != -EBADF ||
-	    create(prog, kind, "/", &offset, 1, 0, -1) != -EINVAL)
+	if (create(prog, kind, "/", &places, 0, 0) != -EBADF ||
+	    create(prog, kind, "/", &places, 0, -1) != -EINVAL)
 		return -EOPNOTSUPP;
 	return 0;
 }
@@ -94,7 +96,8 @@ void uprobe_link__prepare(struct bpf_program *prog, const char *section)
 {
 	enum kind kind = kind_of(section);
 
-	if (strncmp(section, "uprobe", 6) && strncmp(section, "uretprobe/", 10))
+	if (strncmp(section, "uprobe", 6) && strncmp(section, "uretprobe/", 10) &&
+	    strncmp(section, "usdt/", 5))
 		return;
 	/* libbpf takes what it does not know for nothing at all. */
 	bpf_program__set_type(prog, BPF_PROG_TYPE_KPROBE);
@@ -117,22 +120,21 @@ static bool on_return(const char *section)
 	return !strncmp(section, "uret", 4);
 }
 
-int uprobe_link__create_many(int prog, const char *section, const char *path, const __u64 *offsets,
-			     int n, __u32 pid)
+int uprobe_link__create_many(int prog, const char *section, const char *path,
+			     const struct uprobe_places *places, __u32 pid)
 {
 	enum kind kind = kind_of(section);
 	int fd;
 
 	if (has(kind))
 		return -EOPNOTSUPP;
-	fd = create(prog, kind, path, offsets, n, on_return(section) ? UPROBE_MULTI_RETURN : 0,
-		    pid);
+	fd = create(prog, kind, path, places, on_return(section) ? UPROBE_MULTI_RETURN : 0, pid);
 	/* Loaded by an otelbpf that did not know of these links. */
 	return fd == -EINVAL && kind == MANY ? -EOPNOTSUPP : fd;
 }
 
 /* Of a process: its threads trap, nobody else does. */
-static int open_event(const char *section, const char *path, __u64 offset, __u32 pid)
+static int open_event(const char *section, const char *path, __u64 offset, __u64 counter, __u32 pid)
 {
 	struct perf_event_attr attr = {.size = sizeof(attr)};
 	int fd, type = uprobe_link__type();
@@ -142,6 +144,10 @@ static int open_event(const char *section, const char *path, __u64 offset, __u32
 	attr.type = type;
 	/* Bit 0 of config since the PMU is there (4.17); format/retprobe says so. */
 	attr.config = on_return(section);
+	/* And above bit 31 since 4.20: format/ref_ctr_offset. */
+	if (counter >> 32)
+		return -EFBIG;
+	attr.config |= counter << 32;
 	attr.uprobe_path = (unsigned long)path;
 	attr.probe_offset = offset;
 	fd = syscall(__NR_perf_event_open, &attr, pid ? (int)pid : -1, pid ? -1 : 0, -1,
@@ -149,9 +155,11 @@ static int open_event(const char *section, const char *path, __u64 offset, __u32
 	return fd < 0 ? -errno : fd;
 }
 
-int uprobe_link__create(int prog, const char *section, const char *path, __u64 offset, __u32 pid)
+int uprobe_link__create(int prog, const char *section, const char *path,
+			const struct uprobe_places *places, int nth, __u32 pid)
 {
-	_cleanup_fd_ int event = open_event(section, path, offset, pid);
+	_cleanup_fd_ int event = open_event(section, path, places->offsets[nth],
+					    places->counters ? places->counters[nth] : 0, pid);
 
-	return hook__link_event(event, prog);
+	return hook__link_event(event, prog, places->cookies ? places->cookies[nth] : 0);
 }

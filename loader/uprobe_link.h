@@ -11,13 +11,26 @@ struct bpf_program;
 /**
  * uprobe_link__prepare - before its object is loaded: declare what the program will be attached as
  * @prog:    program
- * @section: "uprobe/...", "uretprobe/...", or "uprobe.session/..."; others are left alone
+ * @section: "uprobe/...", "uretprobe/...", "usdt/...", or "uprobe.session/..."; others are left
+ *           alone
  */
 void uprobe_link__prepare(struct bpf_program *prog, const char *section);
 
 /** uprobe_link__has_sessions - whether there are programs for entry and return (6.13): 0 or -errno
  */
 int uprobe_link__has_sessions(void);
+
+/**
+ * struct uprobe_places - places in a file
+ * @n:        how many
+ * @offsets:  of the instructions
+ * @counters: of what the kernel counts up there as long as a link exists, 0: of nothing; or NULL
+ * @cookies:  what the program is told of the place; or NULL
+ */
+struct uprobe_places {
+	int n;
+	const __u64 *offsets, *counters, *cookies;
+};
 
 /** uprobe_link__type - number of the kernel's uprobe events, or -errno */
 int uprobe_link__type(void);
@@ -27,16 +40,16 @@ int uprobe_link__type(void);
  * @prog:    descriptor of a loaded program
  * @section: as above
  * @path:    file
- * @offsets: in it
- * @n:       how many
+ * @places:  in it
  * @pid:     the only process that traps; 0: all
  *
  * Return: a descriptor; -EOPNOTSUPP if the kernel or the program is not for that, or -errno.
  */
-int uprobe_link__create_many(int prog, const char *section, const char *path, const __u64 *offsets,
-			     int n, __u32 pid);
+int uprobe_link__create_many(int prog, const char *section, const char *path,
+			     const struct uprobe_places *places, __u32 pid);
 
-/** uprobe_link__create - the same for one place, on every kernel; not for sessions */
-int uprobe_link__create(int prog, const char *section, const char *path, __u64 offset, __u32 pid);
+/** uprobe_link__create - the same for the @nth of them, on every kernel; not for sessions */
+int uprobe_link__create(int prog, const char *section, const char *path,
+			const struct uprobe_places *places, int nth, __u32 pid);
 
 #endif

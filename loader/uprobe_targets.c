@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <glob.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,40 +13,50 @@
 
 #include "cgroup.h"
 #include "path.h"
+#include "uprobe_kind.h"
 
 /* By what it is: a library has several names, and a container's has the same as the host's. */
-static bool is_known(struct uprobe_targets *targets, const struct uprobe_target *one)
+static struct uprobe_target *meet(struct uprobe_targets *targets, const char *path)
 {
-	for (int i = 0; i < targets->n; i++)
-		if (targets->seen[i].inode == one->inode && targets->seen[i].device == one->device)
-			return true;
-	return false;
-}
-
-static int take(struct uprobe_targets *targets, const char *path)
-{
-	struct uprobe_target one;
+	struct uprobe_target *one;
 	struct stat st;
 
 	if (stat(path, &st))
-		return -errno;
-	one = (struct uprobe_target){st.st_dev, st.st_ino};
-	if (is_known(targets, &one))
-		return 0;
+		return NULL;
+	for (int i = 0; i < targets->n; i++) {
+		one = &targets->seen[i];
+		if (one->inode == st.st_ino && one->device == st.st_dev)
+			return one;
+	}
 	if (targets->n == targets->room) {
 		int room = targets->room * 2 + 64;
-		void *seen = reallocarray(targets->seen, room, sizeof(one));
 
-		if (!seen)
-			return -ENOMEM;
-		targets->seen = seen;
+		one = reallocarray(targets->seen, room, sizeof(*one));
+		if (!one)
+			return NULL;
+		targets->seen = one;
 		targets->room = room;
 	}
-	targets->seen[targets->n++] = one;
+	one = &targets->seen[targets->n++];
+	*one = (struct uprobe_target){.device = st.st_dev, .inode = st.st_ino};
+	one->kind = targets->kind(path, targets->ctx);
+	return one;
+}
+
+static int take(struct uprobe_targets *targets, struct uprobe_target *one, const char *path)
+{
+	if (one->taken)
+		return 0;
+	one->taken = true;
 	return targets->found(path, targets->ctx);
 }
 
-int uprobe_targets__of_process(struct uprobe_targets *targets, unsigned int pid, int *error)
+/*
+ * What a process has mapped to execute: the best kind among it is put into @best, and what is of
+ * that kind or @wanted is taken, if there is such.
+ */
+static int look_through(struct uprobe_targets *targets, unsigned int pid, int wanted, int *best,
+			int *error)
 {
 	char path[PATH_MAX], line[PATH_MAX + 256];
 	int err = path__format(path, "/proc/%u/maps", pid);
@@ -55,6 +66,7 @@ int uprobe_targets__of_process(struct uprobe_targets *targets, unsigned int pid,
 		return err ? err : -errno;
 	while (fgets(line, sizeof(line), maps)) {
 		unsigned long start, end, inode;
+		struct uprobe_target *one;
 		char rights[8];
 
 		if (sscanf(line, "%lx-%lx %7s %*s %*s %lu", &start, &end, rights, &inode) != 4 ||
@@ -62,13 +74,37 @@ int uprobe_targets__of_process(struct uprobe_targets *targets, unsigned int pid,
 			continue;
 		/* What is mapped, though another file may have its name by now, or none. */
 		err = path__format(path, "/proc/%u/map_files/%lx-%lx", pid, start, end);
-		if (!err)
-			err = take(targets, path);
+		one = err ? NULL : meet(targets, path);
+		if (!err && !one)
+			err = -errno;
+		if (one && one->kind > *best)
+			*best = one->kind;
+		if (one && (one->kind < 0 || (wanted && one->kind >= wanted)))
+			err = take(targets, one, path);
 		/* Code that was made at run time, or that is not mapped any more. */
 		if (err && err != -ENOEXEC && err != -ENOENT)
 			*error = err;
 	}
 	fclose(maps);
+	return 0;
+}
+
+int uprobe_targets__of_process(struct uprobe_targets *targets, unsigned int pid, int *error)
+{
+	int best = INT_MIN, again = INT_MIN, err = look_through(targets, pid, 0, &best, error);
+	struct uprobe_target *program;
+	char path[PATH_MAX];
+
+	if (!err && best > UPROBE_NOTHING)
+		err = look_through(targets, pid, best, &again, error);
+	/* It may be another file than the one that is mapped, as with overlayfs. */
+	if (err || best == INT_MIN || path__format(path, "/proc/%u/exe", pid))
+		return err;
+	program = meet(targets, path);
+	if (program && best <= UPROBE_NOTHING && targets->none && !program->taken) {
+		program->taken = true;
+		targets->none(path, targets->ctx);
+	}
 	return 0;
 }
 
@@ -118,15 +154,17 @@ int uprobe_targets__of_cgroup(struct uprobe_targets *targets, const char *cgroup
 
 int uprobe_targets__of_pattern(struct uprobe_targets *targets, const char *pattern)
 {
-	int err = 0, one;
+	struct uprobe_target *one;
+	int err = 0, error;
 	glob_t files;
 
 	if (glob(pattern, GLOB_BRACE | GLOB_NOCHECK, NULL, &files))
 		return -ENOMEM;
 	for (size_t i = 0; i < files.gl_pathc; i++) {
-		one = take(targets, files.gl_pathv[i]);
-		if (one && (files.gl_pathc == 1 || one != -ENOEXEC))
-			err = one;
+		one = meet(targets, files.gl_pathv[i]);
+		error = one ? take(targets, one, files.gl_pathv[i]) : -errno;
+		if (error && (files.gl_pathc == 1 || error != -ENOEXEC))
+			err = error;
 	}
 	globfree(&files);
 	return err;

@@ -3,22 +3,29 @@
 #ifndef OTELBPF_LOADER_UPROBE_TARGETS_H
 #define OTELBPF_LOADER_UPROBE_TARGETS_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 struct uprobe_target {
 	dev_t device;
 	ino_t inode;
+	int kind;
+	bool taken;
 };
 
 /**
  * struct uprobe_targets - files that have been found so far
- * @found: called with the path of each file, once, whatever names it has; returns 0 or -errno
- * @ctx:   handed to it
+ * @kind:  what a file is, an enum uprobe_kind or -errno; called once, whatever names it has
+ * @found: called with the path of each file, once; returns 0 or -errno
+ * @none:  called with the program of a process that has nothing of what is wanted; or NULL
+ * @ctx:   handed to them
  *
- * Zeroed but for these two; uprobe_targets__free() in the end.
+ * Zeroed but for these; uprobe_targets__free() in the end.
  */
 struct uprobe_targets {
+	int (*kind)(const char *path, void *ctx);
 	int (*found)(const char *path, void *ctx);
+	void (*none)(const char *path, void *ctx);
 	void *ctx;
 	struct uprobe_target *seen;
 	int n, room;
@@ -26,6 +33,9 @@ struct uprobe_targets {
 
 /**
  * uprobe_targets__of_process - every file that a process has mapped to execute, deleted ones, too
+ *
+ * Of a process that has files with USDT probes only these: what it calls in others is told there.
+ *
  * @error: set to the last error of what is a program; left alone when there was none
  *
  * Return: 0 or -errno: there is no such process.

@@ -7,6 +7,7 @@
  *   call_*     both of them in one, where the kernel lets the entry say whether the return is
  *              wanted (uprobe.session, 6.13): it is not, mostly, and then does not trap
  *   release    a pointer that is remembered → count it as freed
+ *   probe_*    the same told by the program itself, by USDT probes
  *   exec, exit what the process held is gone; where it was allocated is told once more
  *
  * Uprobes, in the context of the thread. The kernel lets these programs be preempted: counters are
@@ -26,6 +27,7 @@
 #include <otelbpf/profile.bpf.h>
 #include <otelbpf/turn.bpf.h>
 #include <otelbpf/uprobe.bpf.h>
+#include <otelbpf/usdt.bpf.h>
 
 #include "malloc_weight.h"
 
@@ -44,6 +46,7 @@ OTEL_LOSSES(
 	OTEL_LOSS(thread_full)	/* no memory for a thread's own state */
 	OTEL_LOSS(guard_stopped) /* the probe took more CPU than guard_percent allows */
 	OTEL_LOSS(spaces_full)	/* more processes at once than there is room for: not in what is mapped */
+	OTEL_LOSS(usdt_unread)	/* an argument of a USDT probe could not be read */
 	OTEL_LOSS(stack_busy)	/* a task was preempted while it took its stack: counted, no profile */
 );
 /* clang-format on */
@@ -80,8 +83,9 @@ struct thread {
 		__u32 epoch, kind, freeing, pad;
 	} asked;
 	__u32 epoch;
-	__u32 turn; /* the slot for upgrades */
-	__u8 sampled, resized, pad[6];
+	__u32 turn;	 /* the slot for upgrades */
+	__u32 usdt_exec; /* 1 + the program that it has told by USDT probes of its own */
+	__u8 sampled, resized, pad[2];
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
@@ -188,6 +192,16 @@ static __always_inline struct thread *begin(struct guard *g, struct task_struct 
 	return t;
 }
 
+/*
+ * Whether the process tells what it allocates by USDT probes of its own: what it calls for that is
+ * no other allocation. The probes may be in a library of a program that others run without it:
+ * that is known from the first time that they say something.
+ */
+static __always_inline _Bool is_told_otherwise(const struct thread *t, struct task_struct *task)
+{
+	return t->usdt_exec == task->self_exec_id + 1 || otel_usdt__carries();
+}
+
 /* Return: whether the call's own return is wanted. */
 static __noinline int enter(struct pt_regs *ctx, __u64 size, __u64 old, __u64 result)
 {
@@ -208,7 +222,7 @@ static __noinline int enter(struct pt_regs *ctx, __u64 size, __u64 old, __u64 re
 	t->ip = ip;
 	t->ret = ret;
 	t->epoch = otel_filter.epoch;
-	t->sampled = take(&t->countdown, size, guard__rate(g));
+	t->sampled = take(&t->countdown, size, guard__rate(g)) && !is_told_otherwise(t, task);
 	t->resized = old && forget(old, &t->freed);
 	t->sp = 0;
 	if (!t->sampled && !t->resized)
@@ -218,6 +232,30 @@ static __noinline int enter(struct pt_regs *ctx, __u64 size, __u64 old, __u64 re
 	t->old = old;
 	t->result = result;
 	return 1;
+}
+
+/* An allocation that is there: its bytes and objects are known. */
+static __always_inline int count_made(struct pt_regs *ctx, struct allocation *made, __u64 address,
+				      __u64 size, _Bool behind_call)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct pointer pointer = {.address = address};
+	struct sample_value sample;
+	struct heap_value *value;
+
+	value = heap_of(made->cgroup, task);
+	if (!value)
+		return 0;
+	otel_add(value->allocations, made->objects);
+	otel_add(value->allocated, made->bytes);
+	record_size(&value->size, size, made->objects, made->bytes);
+	otel_process__identify(&pointer.process, task);
+	sample = (struct sample_value){.bytes = made->bytes, .objects = made->objects};
+	/* First the stack, then who refers to it: see profiles.c on which stacks may go. */
+	made->user_stack = profile(ctx, &pointer.process, &sample, behind_call);
+	made->since_ns = bpf_ktime_get_boot_ns();
+	remember(&pointer, made, value);
+	return 0;
 }
 
 static __always_inline int returned(struct pt_regs *ctx, struct thread *t, __u64 address)
@@ -251,19 +289,11 @@ static __always_inline int returned(struct pt_regs *ctx, struct thread *t, __u64
 		if (!size)
 			made->bytes = 0;
 	}
+	if (address)
+		return count_made(ctx, made, address, size, 1);
 	value = heap_of(made->cgroup, task);
-	if (value && !address)
+	if (value)
 		otel_add(value->failures, made->objects);
-	if (!value || !address)
-		return 0;
-	otel_add(value->allocations, made->objects);
-	otel_add(value->allocated, made->bytes);
-	record_size(&value->size, size, made->objects, made->bytes);
-	otel_process__identify(&pointer.process, task);
-	/* First the stack, then who refers to it: see profiles.c on which stacks may go. */
-	made->user_stack = profile(ctx, &pointer.process, made->bytes, made->objects, 0);
-	made->since_ns = bpf_ktime_get_boot_ns();
-	remember(&pointer, made, value);
 	return 0;
 }
 
@@ -294,9 +324,21 @@ static __noinline int finish(struct pt_regs *ctx)
 }
 
 /* Below everything that names a cgroup. */
-OTEL_TARGETS("malloc", "je_,_rjem_,mi_,tc_");
+OTEL_TARGETS("malloc,otel_memory:alloc,otel_memory:free", "je_,_rjem_,mi_,tc_");
 
 /* --- hooks -------------------------------------------------------------------------- */
+
+static __always_inline int released(__u64 address)
+{
+	struct guard *g = guard__get();
+	struct allocation freed;
+
+	if (!g || g->stopped)
+		return 0;
+	if (address && otel_filter__pass() && forget(address, &freed))
+		count_freed(&freed, 1);
+	return 0;
+}
 
 /*
  * What frees comes first here, and so is attached first to a program that runs: whatever is
@@ -307,14 +349,7 @@ OTEL_FUNCTIONS("free,cfree,free_sized,free_aligned_sized,dallocx,sdallocx,"
 	       "_Zd[la]Pv,_Zd[la]Pv[Rm]*,_Zd[la]PvSt*")
 int OTEL_UPROBE(release, __u64 address)
 {
-	struct guard *g = guard__get();
-	struct allocation freed;
-
-	if (!g || g->stopped)
-		return 0;
-	if (address && otel_filter__pass() && forget(address, &freed))
-		count_freed(&freed, 1);
-	return 0;
+	return released(address);
 }
 
 /* A product that overflows fails: its size is nobody's, but not nothing. */
@@ -365,6 +400,7 @@ int OTEL_UPROBE(leave)
 }
 
 #include "malloc_mapped.h"
+#include "malloc_usdt.h"
 
 /* --- the end of a process ---------------------------------------------------------- */
 

@@ -26,13 +26,14 @@ struct {
 } busy SEC(".maps");
 
 /*
- * The allocator has returned: the stack begins with its caller. The first frame is where that goes
- * on, which may be another line or function already; one byte less is in the call.
+ * Behind a call, as when the allocator has returned, the stack begins with its caller. The first
+ * frame is where that goes on, which may be another line or function already; one byte less is in
+ * the call.
  *
  * Return: the stack's hash, 0 when there is none.
  */
-static __noinline __u64 profile(struct pt_regs *ctx, struct otel_process_id *process, __u64 bytes,
-				__u64 objects, __u64 mapped_bytes)
+static __noinline __u64 profile(struct pt_regs *ctx, struct otel_process_id *process,
+				const struct sample_value *add, _Bool behind_call)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	static const struct sample_value none;
@@ -45,7 +46,7 @@ static __noinline __u64 profile(struct pt_regs *ctx, struct otel_process_id *pro
 
 	s = bpf_map_lookup_elem(&scratch, &zero);
 	used = bpf_map_lookup_elem(&busy, &zero);
-	if (!s || !used || !process)
+	if (!s || !used || !process || !add)
 		return 0;
 	if (__sync_lock_test_and_set(used, 1)) {
 		otel_lose(stack_busy);
@@ -58,15 +59,15 @@ static __noinline __u64 profile(struct pt_regs *ctx, struct otel_process_id *pro
 		otel_trace__current(&key.trace);
 	key.user_stack = otel_stack__user(ctx, s, &s->user);
 	if (key.user_stack)
-		s->user.frames[0]--;
+		s->user.frames[0] -= behind_call;
 	value = otel_sample__get(&samples, &key, s, &none, &added);
 	if (added)
 		otel_process__remember(process, s, task);
 	__sync_lock_test_and_set(used, 0);
 	if (value) {
-		__sync_fetch_and_add(&value->bytes, bytes);
-		__sync_fetch_and_add(&value->objects, objects);
-		__sync_fetch_and_add(&value->mapped, mapped_bytes);
+		__sync_fetch_and_add(&value->bytes, add->bytes);
+		__sync_fetch_and_add(&value->objects, add->objects);
+		__sync_fetch_and_add(&value->mapped, add->mapped);
 	}
 	return key.user_stack;
 }

@@ -300,6 +300,7 @@ static struct {
 } allocators[] = {
 	{{.name = "glibc", .program = "glibc"}, "libc6-dev"},
 	{{.name = "glibc_static", .program = "static"}, "libc6-dev"},
+	{{.name = "probed", .program = "probed"}, "libc6-dev"},
 	{{.name = "musl", .program = "musl", .loader = LIBRARY "ld-musl.so"}, "musl-tools"},
 	{{.name = "musl_static", .program = "musl_static"}, "musl-tools"},
 #define JEMALLOC LIBRARY "libjemalloc.so.2"
@@ -413,6 +414,88 @@ TEST_TIMEOUT(in_a_container, 60)
 	EXPECT_EQ(weights[0].value, PLAIN_BYTES);
 	EXPECT_GT(weights[1].value, 0);
 	subject__end(&s);
+}
+
+/* Not its functions, at whatever rate: it says what it has sampled. */
+TEST_TIMEOUT(by_probes_of_its_own, 60)
+{
+	struct weight weights[] = {{"plain", 0}, {"work", 0}};
+	struct subject s = {.name = "probed", .program = "probed", .is_contained = true};
+	_cleanup_live_ struct live *live = live__begin();
+	_cleanup_json_ struct json_object *root = NULL;
+	struct counted before, now;
+	struct output output;
+
+	START(&s, live, STEPS, "weighed");
+	load_process(&s, "malloc.sample_bytes=524288");
+	live__otelbpf(&output, "status", "--measure", "0", "malloc");
+	EXPECT_TRUE(strstr(output.out, "usdt/otel_memory:alloc in 1 file"));
+	EXPECT_TRUE(strstr(output.out, "usdt/otel_memory:free in 1 file"));
+	EXPECT_TRUE(strstr(output.out, "calloc in no file"));
+	EXPECT_FALSE(strstr(output.out, "not covered"));
+	expect_steps(live, &s, 1);
+	root = live__export_file(live);
+	EXPECT_EQ(otlp_json__total(root, "otelbpf.losses", "otelbpf.loss.reason", "usdt_unread"),
+		  0);
+	EXPECT_EQ(profiles__weigh(root, "service", "alloc_space", weights, 2), s.said.allocated);
+	EXPECT_EQ(weights[0].value, PLAIN_BYTES);
+	EXPECT_GT(weights[1].value, 0);
+	/* Whole objects, at random. */
+	before = counted_now(live);
+	subject__step(&s);
+	now = counted_now(live);
+	EXPECT_EQ(now.allocated - before.allocated, WEIGHED * WEIGHT);
+	EXPECT_EQ(now.freed - before.freed, WEIGHED * WEIGHT);
+	EXPECT_GE(now.allocations - before.allocations, WEIGHED * (WEIGHT / WEIGHED_SIZE));
+	EXPECT_LE(now.allocations - before.allocations, WEIGHED * (WEIGHT / WEIGHED_SIZE + 1));
+	EXPECT_EQ(now.frees - before.frees, now.allocations - before.allocations);
+	subject__end(&s);
+}
+
+/*
+ * In one cgroup: who tells itself, who has only functions, in a library that both have mapped, and
+ * who has neither names nor probes.
+ */
+TEST_TIMEOUT(each_by_what_it_has, 60)
+{
+	struct subject probed = {.name = "set/probed", .program = "probed"};
+	struct subject stripped = {.name = "set/stripped", .program = "stripped"};
+	struct subject plain = {.name = "set/plain", .program = "glibc"};
+	_cleanup_live_ struct live *live = live__begin();
+	struct output output;
+	char set[PATH_MAX];
+
+	live__make_cgroup(live, "set");
+	START(&probed, live, STEPS, "all", "drop");
+	START(&stripped, live, "all");
+	snprintf(set, sizeof(set), "malloc.cgroup=%.4000s", live__cgroup(live, "set"));
+	live__must("load", "-q", MALLOC_OBJECT, UNGUARDED, "--set", set, "--set", EVERY_CALL);
+	live__otelbpf(&output, "status", "--measure", "0", "malloc");
+	EXPECT_TRUE(strstr(output.out, "not covered: " HEAP "stripped: none of the functions"));
+	EXPECT_FALSE(strstr(output.out, "watch"));
+	EXPECT_TRUE(strstr(output.out, "usdt/otel_memory:alloc in 1 file"));
+	EXPECT_TRUE(strstr(output.out, "calloc in no file"));
+	expect_steps(live, &probed, 1);
+	/* Its library is not traced yet. */
+	START(&plain, live, STEPS);
+	live__otelbpf(&output, "status", "--measure", "0", "malloc");
+	EXPECT_TRUE(strstr(output.out, "not covered: " LIBRARY "libc.so.6: otelbpf watch"));
+	live__must("load", "-q", MALLOC_OBJECT, UNGUARDED, "--set", set, "--set", EVERY_CALL);
+	live__otelbpf(&output, "status", "--measure", "0", "malloc");
+	EXPECT_TRUE(strstr(output.out, "calloc in 1 file"));
+	EXPECT_FALSE(strstr(output.out, "watch"));
+	expect_steps(live, &plain, 1);
+	note_before(live, &probed, 1);
+	probed.before.allocations -= probed.said.allocations;
+	probed.before.frees -= probed.said.frees;
+	probed.before.allocated -= probed.said.allocated;
+	probed.before.freed -= probed.said.freed;
+	subject__step(&probed);
+	subject__step(&probed);
+	expect_said(live, &probed, 1);
+	subject__end(&probed);
+	subject__end(&stripped);
+	subject__end(&plain);
 }
 
 /*

@@ -28,6 +28,53 @@ struct otel_targets {
 	char prefixes[64];
 };
 
+/* enum otel_usdt_kind - where an argument of a USDT probe is */
+enum otel_usdt_kind {
+	OTEL_USDT_NONE,
+	OTEL_USDT_CONSTANT,
+	OTEL_USDT_REGISTER,
+	OTEL_USDT_MEMORY,  /* at base + value */
+	OTEL_USDT_INDEXED, /* at base + index * scale + value */
+};
+
+/**
+ * struct otel_usdt_arg - an argument of a USDT probe, at one of its places
+ * @value:     the constant, or what is added to an address
+ * @kind:      an enum otel_usdt_kind
+ * @size:      of it in bytes: 1, 2, 4, 8
+ * @is_signed: to be extended by its sign
+ * @scale:     of the index
+ * @base:      register, as an offset in struct pt_regs
+ * @index:     another
+ */
+struct otel_usdt_arg {
+	__s64 value;
+	__u8 kind;
+	__u8 size;
+	__u8 is_signed;
+	__u8 scale;
+	__u16 base;
+	__u16 index;
+};
+_Static_assert(sizeof(struct otel_usdt_arg) == 16, "otel_usdt_arg has a hole");
+
+/** struct otel_usdt_site - a place of a USDT probe; in the map "usdt_sites", by its hash */
+#define OTEL_USDT_ARGS 6
+struct otel_usdt_site {
+	struct otel_usdt_arg arg[OTEL_USDT_ARGS];
+};
+
+/**
+ * struct otel_usdt_carrier - a program that has USDT probes, as its processes know it: in the map
+ * "usdt_carriers"
+ * @inode: its number
+ * @size:  in bytes; instead of the device, as not every file system tells the same to both sides
+ */
+struct otel_usdt_carrier {
+	__u64 inode;
+	__u64 size;
+};
+
 /**
  * struct otel_guard - the only entry of the map "guard", of a probe that watches its own cost
  * @spent_ns:     CPU time that tracing has taken

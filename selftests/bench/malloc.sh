@@ -2,9 +2,10 @@
 # shellcheck shell=bash disable=SC2154,SC2034
 # The part "malloc" of selftests/bench/run, which sources this: what the malloc probe adds to a pair of
 # malloc() and free(), beside what plain probes at the symbols cost, by a program of ours, by bpftrace
-# and by bcc's memleak. All of them trace one process.
+# and by bcc's memleak. All of them trace one process. Then what it adds where the program tells its pairs itself.
 
-pairs_tool=build/selftests/bench/pairs memleak_tool=build/selftests/bench/memleak
+pairs_tool=build/selftests/bench/pairs pairs_probed_tool=build/selftests/bench/pairs_probed
+memleak_tool=build/selftests/bench/memleak
 pairs_pairs=200 pairs_loops=40 pairs_pid='' pairs_in='' pairs_out='' libc=''
 
 malloc_keys=(ours every plain bpftrace memleak)
@@ -18,6 +19,13 @@ declare -A malloc_label=(
 	[memleak]='memleak-bpfcc'
 )
 
+told_keys=(ours)
+declare -A told_of=()
+declare -A told_label=(
+	[none]='a pair in a program that has USDT probes, not added'
+	[ours]='otelbpf load malloc: a pair that it tells'
+)
+
 build_malloc_tools()
 {
 	local cc=${CC:-cc} flags=(-O2 -g -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror)
@@ -25,13 +33,16 @@ build_malloc_tools()
 	mkdir -p build/selftests/bench
 	# shellcheck disable=SC2046
 	$cc "${flags[@]}" selftests/bench/pairs.c -o $pairs_tool &&
+		$cc "${flags[@]}" -DPROBED selftests/bench/pairs.c -o $pairs_probed_tool &&
 		$cc "${flags[@]}" selftests/bench/memleak.c $(pkg-config --cflags --libs libbpf) -o $memleak_tool
 }
 
+# start_pairs TOOL
 start_pairs()
 {
+	rm -f "$tmp/pairs.in" "$tmp/pairs.out"
 	mkfifo "$tmp/pairs.in" "$tmp/pairs.out"
-	$pairs_tool $pairs_pairs "$cpu" $pairs_loops <"$tmp/pairs.in" >"$tmp/pairs.out" &
+	"$1" $pairs_pairs "$cpu" $pairs_loops <"$tmp/pairs.in" >"$tmp/pairs.out" &
 	pairs_pid=$!
 	exec {pairs_in}>"$tmp/pairs.in" {pairs_out}<"$tmp/pairs.out"
 	libc=$(awk '$6 ~ /\/libc[.-]/ { print $6; exit }' /proc/$pairs_pid/maps)
@@ -101,8 +112,11 @@ measure_malloc()
 {
 	say "malloc"
 	build_malloc_tools || { say "the tools that measure malloc do not build"; exit 1; }
-	start_pairs || { say "the program that allocates does not run"; exit 1; }
+	start_pairs $pairs_tool || { say "the program that allocates does not run"; exit 1; }
 	measure_in_turn malloc pair_ns start_malloc
+	end_pairs
+	start_pairs $pairs_probed_tool || { say "the program that has probes does not run"; exit 1; }
+	measure_in_turn told pair_ns start_malloc
 	end_pairs
 }
 
@@ -112,6 +126,7 @@ print_malloc()
 
 	printf 'Allocations: added to each malloc(512) and free() of a loop on CPU %s, ns\n\n' "$cpu"
 	print_in_turn malloc
+	print_in_turn told
 	for key in plain bpftrace memleak; do
 		if [ -z "${malloc_of[ours]:-}" ] || [ -z "${malloc_of[$key]:-}" ]; then continue; fi
 		bound "otelbpf / $key" "$(calc %.2f "${malloc_of[ours]%% *} / ${malloc_of[$key]%% *}")" \

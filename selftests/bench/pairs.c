@@ -5,12 +5,19 @@
  *	pairs PAIRS CPU LOOPS
  *
  * For each line on its standard input it makes LOOPS loops of PAIRS pairs, and prints the
- * nanoseconds of a pair in the lower quartile of the loops. It ends with its input.
+ * nanoseconds of a pair in the lower quartile of the loops. It ends with its input. -DPROBED: it
+ * tells each pair by USDT probes of its own, as far as somebody listens.
  */
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+
+#ifdef PROBED
+#include "../tools/usdt.h"
+USDT_COUNTER(alloc);
+USDT_COUNTER(free);
+#endif
 
 #define LOOPS_MAX 1000
 #define SIZE 512 /* neither the smallest nor one that goes to the kernel */
@@ -18,6 +25,20 @@
 /* What the compiler cannot see through. */
 static void *(*volatile do_malloc)(size_t) = malloc;
 static void (*volatile do_free)(void *) = free;
+
+static void pair(void)
+{
+	void *p = do_malloc(SIZE);
+
+#ifdef PROBED
+	if (USDT_IS_TRACED(alloc))
+		USDT("otel_memory", alloc, "8@%0 8@%1 8@%2", "r"(p), "nor"(SIZE + 0ul),
+		     "nor"(SIZE + 0ul));
+	if (USDT_IS_TRACED(free))
+		USDT("otel_memory", free, "8@%0", "r"(p));
+#endif
+	do_free(p);
+}
 
 static double now_ns(void)
 {
@@ -56,7 +77,7 @@ int main(int argc, char **argv)
 			double start = now_ns();
 
 			for (int k = 0; k < pairs; k++)
-				do_free(do_malloc(SIZE));
+				pair();
 			loop[i] = (now_ns() - start) / pairs;
 		}
 		qsort(loop, loops, sizeof(loop[0]), compare);

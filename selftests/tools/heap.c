@@ -30,6 +30,30 @@
 
 #include "heap.h"
 
+/*
+ * -DPROBED: it tells what it allocates itself, as a program does that samples its allocations:
+ * these are its own, whatever other functions it calls for them. Where an argument is differs.
+ */
+#ifdef PROBED
+#include "usdt.h"
+USDT_COUNTER(alloc);
+USDT_COUNTER(free);
+#define TELL_MADE(p, size, weight)                                                       \
+	do {                                                                             \
+		if (USDT_IS_TRACED(alloc))                                               \
+			USDT("otel_memory", alloc, "8@%0 8@%1 -8@%2", "r"(p), "m"(size), \
+			     "nor"(weight));                                             \
+	} while (0)
+#define TELL_UNMADE(p)                                               \
+	do {                                                         \
+		if (USDT_IS_TRACED(free))                            \
+			USDT("otel_memory", free, "8@%0", "nor"(p)); \
+	} while (0)
+#else
+#define TELL_MADE(p, size, weight) ((void)(weight))
+#define TELL_UNMADE(p) ((void)(p))
+#endif
+
 #define ALIGNED "St11align_val_t"
 #define NOTHROW "RKSt9nothrow_t"
 #define TOO_MUCH (SIZE_MAX / 2)
@@ -169,8 +193,11 @@ static void *made(void *p, size_t size)
 		count(&counts->allocations, 1);
 		count(&counts->allocated, size);
 		memset(p, 0x5a, size);
+		TELL_MADE(p, size, size);
+#ifndef PROBED
 	} else if (size) {
 		count(&counts->failures, 1);
+#endif
 	}
 	return p;
 }
@@ -179,6 +206,7 @@ static void unmade(void *p, size_t size)
 {
 	if (!p)
 		return;
+	TELL_UNMADE(p);
 	count(&counts->frees, 1);
 	count(&counts->freed, size);
 }
@@ -429,6 +457,23 @@ static void sampled(void)
 	}
 }
 
+/* Each stands for more than it is, and most are nobody's business. */
+static void weighed(void)
+{
+	for (int i = 0; i < WEIGHED; i++) {
+		size_t size = WEIGHED_SIZE;
+		void *told = of.malloc(size), *untold = of.malloc(size);
+
+		if (!told || !untold)
+			abort();
+		TELL_MADE(told, size, WEIGHT);
+		count(&counts->allocated, WEIGHT);
+		unmade(told, WEIGHT);
+		of.free(told);
+		of.free(untold);
+	}
+}
+
 /* As a runtime does that makes code: to execute, but no program. */
 static void map_code(void)
 {
@@ -496,6 +541,8 @@ int main(int argc, char **argv)
 			forks();
 		else if (!strcmp(what, "sampled"))
 			sampled();
+		else if (!strcmp(what, "weighed"))
+			weighed();
 		else if (!strcmp(what, "exec"))
 			execute_again(argv, step);
 #ifdef DYNAMIC
