@@ -75,6 +75,7 @@ struct thread {
 	__u64 old;		 /* what realloc() is given */
 	struct allocation freed; /* and what was remembered of that */
 	struct allocation made;	 /* what the call has made: here, as the stack is full */
+	struct sample_value sample;
 	struct guarded guarded;
 	struct {
 		__u64 sp; /* of a call to the kernel, at its entry; 0: none */
@@ -235,12 +236,12 @@ static __noinline int enter(struct pt_regs *ctx, __u64 size, __u64 old, __u64 re
 }
 
 /* An allocation that is there: its bytes and objects are known. */
-static __always_inline int count_made(struct pt_regs *ctx, struct allocation *made, __u64 address,
+static __always_inline int count_made(struct pt_regs *ctx, struct thread *t, __u64 address,
 				      __u64 size, _Bool behind_call)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct pointer pointer = {.address = address};
-	struct sample_value sample;
+	struct allocation *made = &t->made;
 	struct heap_value *value;
 
 	value = heap_of(made->cgroup, task);
@@ -250,9 +251,11 @@ static __always_inline int count_made(struct pt_regs *ctx, struct allocation *ma
 	otel_add(value->allocated, made->bytes);
 	record_size(&value->size, size, made->objects, made->bytes);
 	otel_process__identify(&pointer.process, task);
-	sample = (struct sample_value){.bytes = made->bytes, .objects = made->objects};
+	t->sample.bytes = made->bytes;
+	t->sample.objects = made->objects;
+	t->sample.mapped = 0;
 	/* First the stack, then who refers to it: see profiles.c on which stacks may go. */
-	made->user_stack = profile(ctx, &pointer.process, &sample, behind_call);
+	made->user_stack = profile(ctx, &pointer.process, &t->sample, behind_call);
 	made->since_ns = bpf_ktime_get_boot_ns();
 	remember(&pointer, made, value);
 	return 0;
@@ -290,7 +293,7 @@ static __always_inline int returned(struct pt_regs *ctx, struct thread *t, __u64
 			made->bytes = 0;
 	}
 	if (address)
-		return count_made(ctx, made, address, size, 1);
+		return count_made(ctx, t, address, size, 1);
 	value = heap_of(made->cgroup, task);
 	if (value)
 		otel_add(value->failures, made->objects);

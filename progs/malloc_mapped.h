@@ -65,7 +65,6 @@ static __always_inline void count_given(struct pt_regs *ctx, struct thread *t, _
 	struct mapped_key key = {.cgroup = bpf_get_current_cgroup_id(), .kind = t->asked.kind};
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct otel_process_id process = {};
-	struct sample_value sample = {};
 	__u64 bytes = t->asked.bytes;
 	struct guard *g = guard__get();
 	struct mapped_value *value;
@@ -88,8 +87,9 @@ static __always_inline void count_given(struct pt_regs *ctx, struct thread *t, _
 		if (!take(&t->asked.countdown, bytes, guard__rate(g)))
 			return;
 		otel_process__identify(&process, task);
-		sample.mapped = stands_for(bytes, t->asked.countdown.rate);
-		profile(ctx, &process, &sample, 1);
+		t->sample.bytes = t->sample.objects = 0;
+		t->sample.mapped = stands_for(bytes, t->asked.countdown.rate);
+		profile(ctx, &process, &t->sample, 1);
 	}
 }
 

@@ -42,7 +42,7 @@ static __always_inline int tell_made(struct pt_regs *ctx, struct thread *t)
 	made->objects = 1;
 	if (weight)
 		made->objects = weight__objects(size ? size : 1, weight, bpf_get_prandom_u32());
-	return count_made(ctx, made, address, size, 0);
+	return count_made(ctx, t, address, size, 0);
 }
 
 SEC("usdt")
