@@ -7,10 +7,12 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <net/route.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -299,6 +301,19 @@ static void failures_before_the_syn(struct live *live)
 }
 
 /* There is the loopback interface and no other. */
+/* In this network namespace: what is sent there is answered with "host unreachable". */
+static void make_unreachable(const union address *address)
+{
+	struct rtentry route = {.rt_flags = RTF_UP | RTF_HOST | RTF_REJECT};
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_in all_ones = {.sin_family = AF_INET, .sin_addr.s_addr = ~0U};
+
+	memcpy(&route.rt_dst, &address->any, sizeof(route.rt_dst));
+	memcpy(&route.rt_genmask, &all_ones, sizeof(route.rt_genmask));
+	ASSERT_EQ(ioctl(fd, SIOCADDRT, &route), 0);
+	close(fd);
+}
+
 static void unroutable(void *ctx, int gate)
 {
 	union address v4 = {.v4 = {.sin_family = AF_INET, .sin_port = htons(1)}};
@@ -319,6 +334,9 @@ static void unroutable(void *ctx, int gate)
 		ASSERT_EQ(socket__connect(&v6), -ENETUNREACH);
 		ASSERT_EQ(socket__connect(&mapped), -ENETUNREACH);
 	}
+	make_unreachable(&v4);
+	for (int i = 0; i < FAILURES + 1; i++)
+		ASSERT_EQ(socket__connect(&v4), -EHOSTUNREACH);
 }
 
 /* A kernel that has a hook for it counts it, and otherwise it is told. */
@@ -346,7 +364,10 @@ TEST_TIMEOUT(want_of_a_route_is_counted_or_told, 60)
 	EXPECT_EQ(OF("connection.failures", "a", "error.type", "net_unreachable", "network.type",
 		     "ipv6"),
 		  lost ? 0 : FAILURES);
-	EXPECT_EQ(OF("connection.failures", "a"), lost ? 0 : 3 * FAILURES);
+	EXPECT_EQ(OF("connection.failures", "a", "error.type", "host_unreachable", "network.type",
+		     "ipv4"),
+		  lost ? 0 : FAILURES + 1);
+	EXPECT_EQ(OF("connection.failures", "a"), lost ? 0 : 4 * FAILURES + 1);
 	live__must("unload");
 }
 
