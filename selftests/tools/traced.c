@@ -12,10 +12,12 @@
  */
 #include <linux/bpf.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -30,6 +32,7 @@ struct work {
 	int wait_on; /* a pipe to read, or -1 */
 	int is_cpu;
 	long long cpu, wall;
+	long waits; /* before this one, as the kernel counts them */
 	volatile pid_t tid;
 };
 
@@ -66,6 +69,7 @@ static void *run(void *arg)
 {
 	struct work *work = arg;
 	struct timespec time = {work->ms / 1000, work->ms % 1000 * 1000000};
+	struct rusage usage;
 	char name[16], byte;
 
 	snprintf(name, sizeof(name), "ctx%d", work->n);
@@ -75,6 +79,8 @@ static void *run(void *arg)
 	prctl(PR_SET_NAME, name);
 	work->cpu = now(CLOCK_THREAD_CPUTIME_ID);
 	work->wall = now(CLOCK_MONOTONIC);
+	getrusage(RUSAGE_THREAD, &usage);
+	work->waits = usage.ru_nvcsw;
 	work->tid = gettid();
 	if (work->is_cpu)
 		while (now(CLOCK_THREAD_CPUTIME_ID) - work->cpu < work->ms * 1000000LL)
@@ -100,18 +106,32 @@ static void print(const struct work *work)
 	printf("%lld %lld\n", work->cpu, work->wall);
 }
 
-/* Of a thread that waits: whether it does by now. */
-static int is_asleep(pid_t tid)
+/*
+ * Of a thread that waits: whether it has left its CPU by now. The kernel counts that with the run
+ * queue locked, and gives that up when it is somewhere else, behind the tracepoint; who sets its
+ * CPUs waits for the lock. To be seen asleep is less: it is so for a while before.
+ */
+static int has_left(const struct work *work)
 {
-	char path[64], state = 0;
+	char path[64], line[128];
+	long waits = 0;
+	cpu_set_t cpus;
 	FILE *file;
 
-	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
+	snprintf(path, sizeof(path), "/proc/self/task/%d/status", work->tid);
 	file = fopen(path, "re");
-	if (!file || fscanf(file, "%*d (%*[^)]) %c", &state) != 1)
+	if (!file)
 		die(path);
+	while (fgets(line, sizeof(line), file))
+		if (sscanf(line, "voluntary_ctxt_switches: %ld", &waits) == 1)
+			break;
 	fclose(file);
-	return state == 'S';
+	if (waits <= work->waits)
+		return 0;
+	if (sched_getaffinity(work->tid, sizeof(cpus), &cpus) ||
+	    sched_setaffinity(work->tid, sizeof(cpus), &cpus))
+		die("sched_setaffinity");
+	return 1;
 }
 
 static void replaced(long ms)
@@ -125,7 +145,7 @@ static void replaced(long ms)
 		die("pipe");
 	work.wait_on = fd[0];
 	start(&thread, &work);
-	while (!work.tid || !is_asleep(work.tid))
+	while (!work.tid || !has_left(&work))
 		nanosleep(&moment, NULL);
 	publish(work.tid, 9);
 	nanosleep(&time, NULL);
