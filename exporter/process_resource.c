@@ -10,6 +10,7 @@
 
 #include "otlp/fields.h"
 #include "process_context.h"
+#include "symbols/open.h"
 
 #define BUCKETS 1024
 #define LOOK_AFTER_MAX 32 /* exports until a context is looked for again */
@@ -67,6 +68,7 @@ void process_resources__free(struct process_resources *resources)
 		while (resources->buckets[i])
 			forget(resources, &resources->buckets[i]);
 	aside__stop(&resources->aside);
+	open__next_export();
 	free(resources);
 }
 
@@ -347,4 +349,5 @@ void process_resources__next_export(struct process_resources *resources)
 	resources->timeouts = 0;
 	/* What it has of our memory is a copy of what was: not to be kept for long. */
 	aside__stop(&resources->aside);
+	open__next_export();
 }

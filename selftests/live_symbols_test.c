@@ -208,12 +208,22 @@ TEST_TIMEOUT(debug_file_by_build_id, 60)
 	expect_shares(with, "burn_id", &truth, false);
 }
 
-/* It waits at its end, and ends with the test. */
-static void run_waiting(struct live *live, const char *program, struct truth *truth)
+/* It waits at its end, and ends with the test; @last is the last function that it tells of. */
+static void run_until(struct live *live, const char *program, struct truth *truth, const char *last)
 {
 	truth__start(truth, live, true, program, MILLISECONDS);
-	while (!truth__read(truth, "own"))
+	while (!truth__read(truth, last))
 		usleep(10000);
+}
+
+static void run_waiting(struct live *live, const char *program, struct truth *truth)
+{
+	run_until(live, program, truth, "own");
+}
+
+static void run_jit(struct live *live, const char *program, struct truth *truth)
+{
+	run_until(live, program, truth, "made_third");
 }
 
 /* A plugin from a directory that has no programs: found in a process that still maps it. */
@@ -234,6 +244,20 @@ TEST_TIMEOUT(plugin_of_a_living_process, 60)
 			   &truth);
 	truth__wait(&truth);
 	expect_shares(requests, "burn_dlopen", &truth, false);
+}
+
+/* Code that is in no file, and the list that tells its names. */
+TEST_TIMEOUT(code_made_at_run_time, 60)
+{
+	_cleanup_live_ struct live *live = live__begin();
+	_cleanup_json_ struct json_object *requests = NULL;
+	static struct truth truth;
+
+	requests = measure(live, &(struct round){(const char *const[]){"burn_jit", NULL}, run_jit},
+			   &truth);
+	truth__wait(&truth);
+	expect_shares(requests, "burn_jit", &truth, false);
+	EXPECT_TRUE(strstr(json_object_to_json_string(requests), "\"jit\""));
 }
 
 TEST_MAIN_ALONE()

@@ -7,26 +7,29 @@
 #include <bpf/bpf.h>
 #include <errno.h>
 #include <linux/perf_event.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "collector.h"
+#include "hot.h"
+#include "inject.h"
 #include "ktap.h"
 #include "live.h"
 #include "receiver.h"
 
 #define _cleanup_collector_ __attribute__((cleanup(collector__freep)))
 
-#define CPU_OBJECT OBJECT_DIR "/progs/cpu.bpf.o"
 #define OFFCPU_OBJECT OBJECT_DIR "/progs/offcpu.bpf.o"
 #define TOOL(name) BUILD_DIR "/selftests/tools/" name
 #define MAP "otel_traces_ctx_v1"
-#define HZ 499
 #define MS 1000000LL
 
 static void load(struct live *live, const char *object, const char *set)
@@ -509,6 +512,76 @@ TEST_TIMEOUT(hardware_where_there_is_some, 60)
 	/* Sampling goes on after a pause with what was chosen. */
 	live__must("pause", "-q");
 	live__must("resume", "-q");
+}
+
+struct asked {
+	bool clock; /* by software */
+	cpu_set_t cpus;
+	__u64 frequency; /* of the last */
+};
+
+/* As if there were a cycle counter: the kernel is asked for its clock instead. */
+static void have_cycles(void *ctx, int pid, long call)
+{
+	struct __ptrace_syscall_info info = {};
+	struct perf_event_attr attr = {};
+	struct iovec here = {&attr, sizeof(attr)}, there;
+	struct asked *asked = ctx;
+
+	if (call != SYS_perf_event_open)
+		return;
+	ASSERT_GT(ptrace(PTRACE_GET_SYSCALL_INFO, pid, sizeof(info), &info), 0);
+	there = (struct iovec){(void *)info.entry.args[0], sizeof(attr)};
+	ASSERT_EQ(process_vm_readv(pid, &here, 1, &there, 1, 0), sizeof(attr));
+	EXPECT_EQ(attr.size, sizeof(attr));
+	asked->clock |= attr.type == PERF_TYPE_SOFTWARE;
+	if (attr.type != PERF_TYPE_HARDWARE || attr.config != PERF_COUNT_HW_CPU_CYCLES)
+		return;
+	EXPECT_TRUE(attr.freq == 1);
+	asked->frequency = attr.sample_freq;
+	EXPECT_EQ((int)info.entry.args[1], -1); /* every task */
+	CPU_SET(info.entry.args[2], &asked->cpus);
+	attr.type = PERF_TYPE_SOFTWARE;
+	attr.config = PERF_COUNT_SW_CPU_CLOCK;
+	ASSERT_EQ(process_vm_writev(pid, &here, 1, &there, 1, 0), sizeof(attr));
+}
+
+TEST_TIMEOUT(hardware_is_what_is_asked_for, 60)
+{
+	_cleanup_live_ struct live *live = live__begin();
+	char frequency[32], filter[PATH_MAX + 16], err[PATH_MAX];
+	const char *const argv[] = {BUILD_DIR "/otelbpf",
+				    "load",
+				    CPU_OBJECT,
+				    "--set",
+				    "cpu.hardware=1",
+				    "--set",
+				    frequency,
+				    "--filter",
+				    filter,
+				    NULL};
+	struct asked asked = {};
+	/* Nothing fails: the error says that all calls are steps that could. */
+	struct inject inject = {.error = EIO, .each = have_cycles, .ctx = &asked};
+	static struct output output;
+	struct hot hot;
+
+	live__make_cgroup(live, "");
+	snprintf(filter, sizeof(filter), "cgroup=%s", live->cgroup);
+	snprintf(frequency, sizeof(frequency), "cpu.frequency=%d", HZ);
+	snprintf(err, sizeof(err), "%s/err", live->tmp);
+	if (!inject__run(&inject, err, argv))
+		SKIP("cannot trace processes here");
+	EXPECT_EQ(inject.code, 0);
+	EXPECT_FALSE(asked.clock);
+	EXPECT_EQ(asked.frequency, HZ);
+	EXPECT_EQ(CPU_COUNT(&asked.cpus), sysconf(_SC_NPROCESSORS_ONLN));
+	live__otelbpf(&output, "status", "-j");
+	EXPECT_TRUE(strstr(output.out, "cycles"));
+	EXPECT_FALSE(strstr(output.out, "cpu-clock"));
+	/* And what it is attached to samples. */
+	hot__run(&hot, live, "200");
+	EXPECT_GT(received__samples_now(live), 0);
 }
 
 /* --- files of processes that have gone -------------------------------------------------------- */

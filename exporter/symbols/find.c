@@ -57,15 +57,19 @@ static const char *const program_dirs[] = {"/usr/bin",	      "/usr/sbin",    "/u
 
 void find__walk(__u32 pid, bool (*each)(const struct find_mapping *mapping, void *arg), void *arg)
 {
+	int fd = open_proc(pid, "maps");
 	struct find_mapping mapping;
-	char name[32], *line = NULL;
+	char *line = NULL;
 	size_t room = 0;
 	FILE *file;
 
-	snprintf(name, sizeof(name), "/proc/%u/maps", pid);
-	file = fopen(name, "re");
-	if (!file)
+	if (fd < 0)
 		return;
+	file = fdopen(fd, "r");
+	if (!file) {
+		close(fd);
+		return;
+	}
 	for (int i = 0; i < MAPS_LINES_MAX; i++) {
 		unsigned long long start, end, offset, inode;
 		char flags[5];

@@ -93,7 +93,8 @@ static int copy_here(int at, struct stat *st)
 			break;
 	}
 	close(from);
-	if (to >= 0 && n) {
+	/* The position goes along with the descriptor. */
+	if (to >= 0 && (n || lseek(to, 0, SEEK_SET))) {
 		close(to);
 		to = -1;
 	}
@@ -201,6 +202,22 @@ int open_link(__u32 pid, const char *path, struct stat *st)
 	return finish(pid, open_path(-1, path, 0, 0), st);
 }
 
+int open_proc(__u32 pid, const char *name)
+{
+	struct stat st;
+	char path[64];
+	int at, fd;
+
+	snprintf(path, sizeof(path), "/proc/%u/%s", pid, name);
+	at = open_path(-1, path, 0, 0);
+	if (at < 0)
+		return at;
+	/* Nobody else keeps us from reading our own, and no child is needed then. */
+	fd = pid == (__u32)getpid() ? reopen(at, &st) : copy(at, &st);
+	close(at);
+	return fd;
+}
+
 int open_directory(const char *path)
 {
 	int at = walk(0, path, true), fd = -EREMOTE;
@@ -229,6 +246,11 @@ int open_beneath(int directory, const char *name)
 	fd = reopen(at, &st);
 	close(at);
 	return fd;
+}
+
+unsigned int open__timeouts(void)
+{
+	return opener.timeouts;
 }
 
 void open__next_export(void)

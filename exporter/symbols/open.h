@@ -30,6 +30,18 @@ int open_regular(__u32 pid, const char *path, bool follow, struct stat *st);
 /** open_link - the same for a link in /proc that leads to a file itself: exe, map_files */
 int open_link(__u32 pid, const char *path, struct stat *st);
 
+/**
+ * open_proc - open what the kernel says about a process
+ * @pid:  the process
+ * @name: "maps"
+ *
+ * It reads under a lock of the process's memory, which a thread of it can hold for as long as a
+ * file system in user space likes: read by the child, and given out is a copy.
+ *
+ * Return: descriptor or -errno.
+ */
+int open_proc(__u32 pid, const char *name);
+
 /** open_directory - open a directory of ours, if its mount is local. Return: descriptor or -errno.
  */
 int open_directory(const char *path);
@@ -40,6 +52,9 @@ int open_beneath(int directory, const char *name);
 
 /** open_root - "/" as a process sees it. Return: descriptor, or -errno when it is gone. */
 int open_root(__u32 pid);
+
+/** open__timeouts - how often the child did not answer in time in this export */
+unsigned int open__timeouts(void);
 
 /** open__next_export - give back what was held, end the child */
 void open__next_export(void);
