@@ -319,7 +319,7 @@ TEST_TIMEOUT(resident_memory, 90)
 	/* As many as one probe takes, and the rest from the other. */
 	truth__start(&truth, live, false, "stacks", "block", TEXT(STACKS));
 	truth__wait(&truth);
-	truth__start(&truth, live, false, "stacks", "burn", "1900");
+	truth__start(&truth, live, false, "stacks", "burn", "2600");
 	truth__wait(&truth);
 	resident = wait_resident(
 		live__start_exporter("-q", "--interval", "500ms", "--duration", "2s"));
