@@ -179,7 +179,7 @@ static __always_inline struct thread *begin(struct guard *g, struct task_struct 
 {
 	struct thread *t;
 
-	if (!otel_filter__pass())
+	if (!g || (otel_turn__is_on() && !take_turn()) || !otel_filter__pass())
 		return NULL;
 	if (g->stopped) {
 		otel_lose(guard_stopped);
@@ -211,8 +211,6 @@ static __noinline int enter(struct pt_regs *ctx, __u64 size, __u64 old, __u64 re
 	struct guard *g = guard__get();
 	struct thread *t;
 
-	if (!g || (otel_turn__is_on() && !take_turn()))
-		return 0;
 	t = begin(g, task);
 	if (!t)
 		return 0;

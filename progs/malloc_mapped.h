@@ -37,19 +37,14 @@ struct {
 
 static const struct mapped_value no_mapped;
 
-/*
- * In an upgrade both versions ask, and the one that returns first counts: the other one finds no
- * call.
- *
- * @bytes: asked for, 0: something else; @freeing: 1: memory is given back
- */
+/* @bytes: asked for, 0: something else; @freeing: 1: memory is given back */
 static __noinline int ask(struct pt_regs *ctx, enum mapping_kind kind, __u64 bytes, __u32 freeing)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct guard *g = guard__get();
 	struct thread *t;
 
-	t = g ? begin(g, task) : NULL;
+	t = begin(g, task);
 	if (!t)
 		return 0;
 	t->asked.sp = PT_REGS_SP(ctx);

@@ -54,8 +54,6 @@ int OTEL_UPROBE(probe_alloc)
 	__u64 since_ns = 0;
 	struct thread *t;
 
-	if (!g || (otel_turn__is_on() && !take_turn()))
-		return 0;
 	t = begin(g, task);
 	if (!t)
 		return 0;
