@@ -116,9 +116,10 @@ static void add_programs(const struct probe *probe, const struct overhead *overh
 						sizeof(text));
 			report__text(item, "interfaces", text);
 		}
-		if (hook__on_functions(program->section))
-			report__number(item, "files",
-				       cpus = uprobe__files(probe->dir, program->name));
+		if (hook__on_functions(program->section)) {
+			cpus = uprobe__files(probe->dir, program->name);
+			report__number(item, "files", cpus);
+		}
 		report__bool(item, "attached", link >= 0 || cpus);
 		if (path__format(path, "%s/prog/%s", probe->dir, program->name))
 			continue;

@@ -124,6 +124,12 @@ static bool parse_pin(const char *name, struct pin *pin)
 	return pin->way < NETDEV_WAYS;
 }
 
+/* Whether it is a pin of that program, by its file's name. */
+static bool is_of(const struct pin *pin, const char *name, const char *prog)
+{
+	return pin->prog == strlen(prog) && !strncmp(name, prog, pin->prog);
+}
+
 int netdev__remember(const struct netdev *netdev, enum netdev_way way, int prog)
 {
 	char name[NAME_MAX];
@@ -228,7 +234,7 @@ static const struct attachable *program_of(const struct attachable *list, int n,
 					   const struct pin *pin)
 {
 	for (int i = 0; i < n; i++)
-		if (strlen(list[i].name) == pin->prog && !strncmp(list[i].name, name, pin->prog))
+		if (is_of(pin, name, list[i].name))
 			return &list[i];
 	return NULL;
 }
@@ -311,7 +317,7 @@ static bool is_attached(const struct netdev *netdev, const char *prog)
 		return false;
 	for (char **name = names; name && *name; name++)
 		if (parse_pin(*name, &pin) && is_on(&pin, netdev->index, netdev->netns) &&
-		    pin.prog == strlen(prog) && !strncmp(*name, prog, pin.prog))
+		    is_of(&pin, *name, prog))
 			return true;
 	return false;
 }
@@ -534,8 +540,7 @@ int netdev__describe(const char *dir, const char *prog, const char *section, cha
 	for (char **name = names; name && *name; name++) {
 		struct pin pin;
 
-		n += parse_pin(*name, &pin) && pin.prog == strlen(prog) &&
-		     !strncmp(*name, prog, pin.prog);
+		n += parse_pin(*name, &pin) && is_of(&pin, *name, prog);
 	}
 	if (!strncmp(section, "tc/ingress_without_xdp/", 23))
 		len = snprintf(text, size, "%d interfaces", n);
@@ -547,8 +552,7 @@ int netdev__describe(const char *dir, const char *prog, const char *section, cha
 	for (char **name = names; name && *name && len < (int)size; name++) {
 		struct pin pin;
 
-		if (!parse_pin(*name, &pin) || pin.prog != strlen(prog) ||
-		    strncmp(*name, prog, pin.prog))
+		if (!parse_pin(*name, &pin) || !is_of(&pin, *name, prog))
 			continue;
 		if (!if_indextoname(pin.index, interface))
 			snprintf(interface, sizeof(interface), "if%u", pin.index);

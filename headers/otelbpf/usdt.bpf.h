@@ -5,7 +5,7 @@
  *	OTEL_TARGETS("malloc,provider:probe", "");
  *
  *	SEC("usdt") OTEL_USDT("provider:probe")
- *	int OTEL_UPROBE(probe) { ... otel_usdt__read(ctx, &args) ... }
+ *	int OTEL_UPROBE(probe) { ... otel_usdt__arg(ctx, otel_usdt__site(ctx), 0, &value) ... }
  *
  * For the loader a file that has all the USDT probes in OTEL_TARGETS() has no functions: what it
  * has to say it says by them. Functions of other files, which its processes call as well, are
