@@ -118,19 +118,15 @@ int tree__remove(const char *path)
 }
 
 /* What a load left that was killed: it may have been in the middle of handing over. */
-static void settle(const char *pin_dir, const char *name)
+static int remove_load(const char *pin_dir, const char *name, const char *dir)
 {
 	char path[PATH_MAX];
+	bool was_loading = !path__format(path, "%s/link", dir) && !access(path, F_OK);
+	int err = remove_below(dir);
 
-	if (!path__format(path, "%s/%s", pin_dir, name))
+	if (was_loading && !path__format(path, "%s/%s", pin_dir, name))
 		turn__settle(path);
-}
-
-static bool was_loading(const char *dir)
-{
-	char path[PATH_MAX];
-
-	return !path__format(path, "%s/link", dir) && !access(path, F_OK);
+	return err;
 }
 
 int tree__lock(const char *path, enum tree_lock how)
@@ -161,7 +157,6 @@ int tree__begin(const char *pin_dir, const char *name)
 {
 	_cleanup_fd_ int lock = -1;
 	char path[PATH_MAX];
-	bool was_killed;
 	int err, taken;
 
 	if (path__format(path, "%s/%s" TREE_NEW, pin_dir, name))
@@ -179,10 +174,7 @@ int tree__begin(const char *pin_dir, const char *name)
 	}
 	if (lock < 0)
 		return -ENOENT;
-	was_killed = was_loading(path);
-	err = remove_below(path);
-	if (was_killed)
-		settle(pin_dir, name);
+	err = remove_load(pin_dir, name, path);
 	if (!err)
 		err = path__format(path, "%s/%s" TREE_OLD, pin_dir, name);
 	if (!err)
@@ -204,14 +196,11 @@ void tree__clean(const char *pin_dir, const char *name)
 		/* Whoever holds it removes ~old, too. */
 		if (lock >= 0 || lock == -ENOENT) {
 			char old[PATH_MAX];
-			bool was_killed;
 
 			if (!path__format(old, "%s/%s" TREE_OLD, pin_dir, name))
 				tree__remove(old);
-			was_killed = was_loading(path);
-			tree__remove(path);
-			if (was_killed)
-				settle(pin_dir, name);
+			if (!remove_load(pin_dir, name, path))
+				rmdir(path);
 		}
 	}
 	rmdir(pin_dir); /* refused unless empty */
