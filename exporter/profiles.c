@@ -36,10 +36,10 @@ struct profiles {
 	struct done *done;
 	int n_done;
 	/* of one probe's window */
-	struct keys keys;
+	struct keys keys[PROFILE_TABLES_MAX];	    /* of samples */
 	struct samples samples[PROFILE_VALUES_MAX]; /* of each value, with the same keys */
 	struct held held;
-	struct keys stack_keys[PROFILE_STACK_TABLES_MAX];
+	struct keys stack_keys[PROFILE_TABLES_MAX];
 	struct stacks stacks;
 	struct profile_files files;
 };
@@ -80,9 +80,10 @@ static void forget_done(struct profiles *profiles)
 
 static void forget_window(struct profiles *profiles)
 {
-	keys__free(&profiles->keys);
-	for (int i = 0; i < PROFILE_STACK_TABLES_MAX; i++)
+	for (int i = 0; i < PROFILE_TABLES_MAX; i++) {
+		keys__free(&profiles->keys[i]);
 		keys__free(&profiles->stack_keys[i]);
+	}
 	for (int i = 0; i < PROFILE_VALUES_MAX; i++)
 		samples__clear(&profiles->samples[i]);
 	held__clear(&profiles->held);
@@ -106,14 +107,14 @@ struct reading {
 	struct profiles *profiles;
 	struct profile_probe *probe;
 	bool owner;
-	int table; /* of stacks, the one that is read */
+	int table; /* of samples or stacks, the one that is read */
 };
 
 static int take_sample(void *ctx, const char *key, const char *value)
 {
 	struct reading *reading = ctx;
 	const struct profile_layout *layout = &reading->probe->layout;
-	const char *kept = keys__add(&reading->profiles->keys, key);
+	const char *kept = keys__add(&reading->profiles->keys[reading->table], key);
 	__u64 count;
 	int err = 0;
 
@@ -187,7 +188,6 @@ static int read_samples(struct reading *reading, __u32 from, __u32 to)
 {
 	const struct profile_layout *layout = &reading->probe->layout;
 	struct entries entries = {
-		.fd = reading->probe->samples,
 		.key_size = layout->key_size,
 		.value_size = layout->value_size,
 		.window_at = layout->window,
@@ -197,8 +197,15 @@ static int read_samples(struct reading *reading, __u32 from, __u32 to)
 		.ctx = reading,
 	};
 
-	reading->profiles->keys.size = layout->key_size;
-	return read_entries(reading, &entries);
+	int err = 0;
+
+	for (int i = 0; i < reading->probe->n_samples && !err; i++) {
+		reading->table = i;
+		reading->profiles->keys[i].size = layout->key_size;
+		entries.fd = reading->probe->samples[i];
+		err = read_entries(reading, &entries);
+	}
+	return err;
 }
 
 static int read_stacks(struct reading *reading)
@@ -263,9 +270,11 @@ static int note_done(struct profiles *profiles, int fd, struct keys *keys)
 
 static int note_window(struct profiles *profiles, const struct profile_probe *probe)
 {
-	int err = note_done(profiles, probe->samples, &profiles->keys);
 	struct done *done;
+	int err = 0;
 
+	for (int i = 0; i < probe->n_samples && !err; i++)
+		err = note_done(profiles, probe->samples[i], &profiles->keys[i]);
 	if (err)
 		return err;
 	done = &profiles->done[profiles->n_done - 1];

@@ -190,13 +190,32 @@ static bool take_stacks(struct profile_probe *probe, int fd, const struct bpf_ma
 {
 	__u32 frames = info->value_size - offsetof(struct otel_stack, frames);
 
-	if (probe->n_stacks == PROFILE_STACK_TABLES_MAX ||
+	if (probe->n_stacks == PROFILE_TABLES_MAX ||
 	    info->key_size != sizeof(struct otel_stack_key) ||
 	    info->value_size > sizeof(struct otel_stack) ||
 	    info->value_size <= offsetof(struct otel_stack, frames) || frames % sizeof(__u64))
 		return false;
 	probe->stacks[probe->n_stacks].fd = fd;
 	probe->stacks[probe->n_stacks++].depth = frames / sizeof(__u64);
+	return true;
+}
+
+/* All of them have one layout: a sample may be in any. */
+static bool take_samples(struct profile_probe *probe, int fd, const char *name,
+			 const struct bpf_map_info *info, struct bpf_map_info *samples)
+{
+	if (!probe->n_samples)
+		*samples = *info;
+	if (probe->n_samples == PROFILE_TABLES_MAX ||
+	    info->btf_key_type_id != samples->btf_key_type_id ||
+	    info->btf_value_type_id != samples->btf_value_type_id) {
+		warn("probe %s: profile table %s is not exported: %s", probe->name, name,
+		     probe->n_samples == PROFILE_TABLES_MAX
+			     ? "there are too many"
+			     : "its key or value is another type than in the table before it");
+		return false;
+	}
+	probe->samples[probe->n_samples++] = fd;
 	return true;
 }
 
@@ -208,7 +227,6 @@ static bool take_map(struct profile_probe *probe, int fd, const char *name,
 		const char *word;
 		size_t at;
 	} roles[] = {
-		{"profile", offsetof(struct profile_probe, samples)},
 		{"state", offsetof(struct profile_probe, held)},
 		{"mappings", offsetof(struct profile_probe, mappings)},
 		{"files", offsetof(struct profile_probe, files)},
@@ -236,11 +254,13 @@ static bool take_map(struct profile_probe *probe, int fd, const char *name,
 		bpf_map_lookup_elem(fd, &zero, &probe->meta);
 	if (tagged__find(probe->tagged, var, -1, "stacks"))
 		return take_stacks(probe, fd, &info);
+	if (tagged__find(probe->tagged, var, -1, "profile"))
+		return take_samples(probe, fd, name, &info, samples);
 	for (size_t i = 0; i < sizeof(roles) / sizeof(roles[0]); i++)
 		if (tagged__find(probe->tagged, var, -1, roles[i].word)) {
 			*(int *)((char *)probe + roles[i].at) = fd;
-			if (i < 2)
-				*(i ? held : samples) = info;
+			if (!i)
+				*held = info;
 			return true;
 		}
 	return false;
@@ -248,9 +268,10 @@ static bool take_map(struct profile_probe *probe, int fd, const char *name,
 
 void profile_probe__close(struct profile_probe *probe)
 {
-	int fds[] = {probe->samples, probe->held,      probe->mappings,
-		     probe->files,   probe->processes, probe->window};
+	int fds[] = {probe->held, probe->mappings, probe->files, probe->processes, probe->window};
 
+	for (int i = 0; i < probe->n_samples; i++)
+		close(probe->samples[i]);
 	for (int i = 0; i < probe->n_stacks; i++)
 		close(probe->stacks[i].fd);
 	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
@@ -267,7 +288,6 @@ bool profile_probe__open(struct profile_probe *probe, const char *pin_dir, const
 	int n = -ENOMEM;
 
 	*probe = (struct profile_probe){.name = name,
-					.samples = -1,
 					.held = -1,
 					.mappings = -1,
 					.files = -1,
@@ -295,7 +315,7 @@ bool profile_probe__open(struct profile_probe *probe, const char *pin_dir, const
 		free(dir);
 	}
 	pins__free_names(names);
-	if (probe->samples < 0 || describe(probe, &samples))
+	if (!probe->n_samples || describe(probe, &samples))
 		return false;
 	if (probe->held >= 0)
 		describe_held(probe, &held);

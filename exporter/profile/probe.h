@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Describe: a probe's profile table, and the maps that belong to it. */
+/* Describe: a probe's profile tables, and the maps that belong to them. */
 #ifndef OTELBPF_PROFILE_PROBE_H
 #define OTELBPF_PROFILE_PROBE_H
 
@@ -10,7 +10,7 @@
 #include <stdbool.h>
 
 #define PROFILE_KEY_ATTRS_MAX 8
-#define PROFILE_STACK_TABLES_MAX 4
+#define PROFILE_TABLES_MAX 4 /* of samples, and of stacks */
 #define PROFILE_VALUES_MAX 3
 
 struct tagged;
@@ -43,8 +43,9 @@ struct held_layout {
 
 /**
  * struct profile_probe - a probe that has a profile table
- * @samples: and the others up to @window: the maps, -1 when there is no such map
- * @held:    a state (OTEL_STATE); @held_layout and @held_values say what it has
+ * @samples: profile tables, all of them laid out as @layout says
+ * @held:    and the others up to @window: the maps, -1 when there is no such map. A state
+ *           (OTEL_STATE); @held_layout and @held_values say what it has
  * @stacks:  tables of stacks, and how many frames there is room for in a value
  * @state:   of its windows, see profile_probe__read_state()
  * @period:  between two samples, ns; 0: none
@@ -54,11 +55,13 @@ struct profile_probe {
 	const char *name;
 	struct btf *btf;
 	struct tagged *tagged;
-	int samples, held, mappings, files, processes, window;
+	int samples[PROFILE_TABLES_MAX];
+	int n_samples;
+	int held, mappings, files, processes, window;
 	struct {
 		int fd;
 		__u32 depth;
-	} stacks[PROFILE_STACK_TABLES_MAX];
+	} stacks[PROFILE_TABLES_MAX];
 	int n_stacks;
 	__u32 window_offset, window_size;
 	struct profile_layout layout;
