@@ -34,13 +34,8 @@ struct sample_value {
 	__u64 count OTEL_SAMPLES("samples", "count", "cpu", "nanoseconds");
 };
 
-/* Written at every sample; read and deleted by the exporter, a window at a time. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 12288);
-	__type(key, struct otel_sample_key);
-	__type(value, struct sample_value);
-} samples SEC(".maps") OTEL_PROFILE;
+/* Written at every sample. */
+OTEL_PROFILE_TABLES(struct sample_value, 10240);
 
 /*
  * Up to where this CPU's time has been counted, and by how much that was not a number of whole
@@ -139,7 +134,7 @@ int sample(struct bpf_perf_event_data *ctx)
 		key.kernel_stack = otel_stack__kernel(ctx, s, &s->kernel);
 	if (!(task->flags & 0x00200000)) /* PF_KTHREAD */
 		key.user_stack = otel_stack__user(ctx, s, &s->user);
-	value = otel_sample__get(&samples, &key, s, &none, &added);
+	value = otel_sample__get(&key, s, &none, &added);
 	if (added)
 		otel_process__remember(&key.process, s, task);
 	if (value)

@@ -9,13 +9,8 @@ struct sample_value {
 	__u64 mapped OTEL_SAMPLES("mapped_space", "bytes", "", "");
 };
 
-/* Written when a sampled call returns; read and deleted by the exporter, a window at a time. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 8192);
-	__type(key, struct otel_sample_key);
-	__type(value, struct sample_value);
-} samples SEC(".maps") OTEL_PROFILE;
+/* Written when a sampled call returns. */
+OTEL_PROFILE_TABLES(struct sample_value, 6144);
 
 /* Whether the CPU's work space for stacks is in use. One entry, per CPU. */
 struct {
@@ -60,7 +55,7 @@ static __noinline __u64 profile(struct pt_regs *ctx, struct otel_process_id *pro
 	key.user_stack = otel_stack__user(ctx, s, &s->user);
 	if (key.user_stack)
 		s->user.frames[0] -= behind_call;
-	value = otel_sample__get(&samples, &key, s, &none, &added);
+	value = otel_sample__get(&key, s, &none, &added);
 	if (added)
 		otel_process__remember(process, s, task);
 	__sync_lock_test_and_set(used, 0);

@@ -106,13 +106,8 @@ struct sample_value {
 	__u64 ns OTEL_SAMPLES("off_cpu", "nanoseconds", "", "");
 };
 
-/* Written when a thread comes back; read and deleted by the exporter, a window at a time. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 12288);
-	__type(key, struct otel_sample_key);
-	__type(value, struct sample_value);
-} samples SEC(".maps") OTEL_PROFILE;
+/* Written when a thread comes back. */
+OTEL_PROFILE_TABLES(struct sample_value, 10240);
 
 struct long_wait {
 	struct otel_event event OTEL_EVENT;
@@ -250,7 +245,7 @@ static __noinline int come_back(struct task_struct *next)
 			key.trace = b->trace;
 		key.user_stack = b->user_hash;
 		key.kernel_stack = b->kernel_hash;
-		value = otel_sample__get(&samples, &key, b, &none, &added);
+		value = otel_sample__get(&key, b, &none, &added);
 		if (value)
 			__sync_fetch_and_add(&value->ns, ns);
 	}

@@ -283,14 +283,14 @@ TEST(preset_leaves_other_probes_alone)
 
 /* --- samples ---------------------------------------------------------------------------------- */
 
-/* All samples in the kernel's map, whatever they are of. */
+/* All samples in the kernel's map, whatever they are of; there are few different ones. */
 static __u64 samples(struct live *live)
 {
 	struct bpf_map_info info = {};
 	__u32 len = sizeof(info);
 	__u64 count, total = 0;
 	char key[256], *prev = NULL;
-	int fd = live__map_of(live, "cpu", "samples");
+	int fd = live__map_of(live, "cpu", "first_samples");
 	ASSERT_EQ(bpf_obj_get_info_by_fd(fd, &info, &len), 0);
 	ASSERT_LE(info.key_size, sizeof(key));
 	ASSERT_EQ(info.value_size, sizeof(count));

@@ -247,14 +247,14 @@ TEST_TIMEOUT(what_is_held_by_stack, 90)
 	json_object_put(root);
 	tool__step(&tool);
 	/* Each line of mix() and many() is a stack; two of all of them have something left. */
-	EXPECT_GT(live__map_entries(live, "malloc", "stacks"), 2);
+	EXPECT_GT(live__map_entries(live, "malloc", "first_stacks"), 2);
 	for (int i = 0; i < 2; i++) {
 		root = consume(live);
 		expect_held(root, heap.live, heap.objects, LEAK_BYTES, 100);
 		json_object_put(root);
 	}
-	EXPECT_EQ(live__map_entries(live, "malloc", "samples"), 0);
-	EXPECT_EQ(live__map_entries(live, "malloc", "stacks"), 2);
+	EXPECT_EQ(live__map_entries(live, "malloc", "first_samples"), 0);
+	EXPECT_EQ(live__map_entries(live, "malloc", "first_stacks"), 2);
 	live__exporter(&output, "--format", "folded", ANY_AGE);
 	EXPECT_EQ(output.code, 0);
 	EXPECT_TRUE(strstr(output.out, ";leak_here 123400\n"));
@@ -276,7 +276,7 @@ TEST_TIMEOUT(what_is_held_by_stack, 90)
 	root = consume(live);
 	json_object_put(root);
 	EXPECT_EQ(live__map_entries(live, "malloc", "live"), 0);
-	EXPECT_EQ(live__map_entries(live, "malloc", "stacks"), 0);
+	EXPECT_EQ(live__map_entries(live, "malloc", "first_stacks"), 0);
 	live__exporter(&output, "--format", "folded", ANY_AGE);
 	EXPECT_EQ(output.code, 0);
 	EXPECT_STREQ(output.out, "");

@@ -508,7 +508,9 @@ static void expect_received(struct live *live, struct collector *collector, cons
 	       received.n, received.duplicates);
 	EXPECT_GT(received.hot, 1);
 	hot__expect(received.total, hot, false);
+	EXPECT_EQ(closed_entries(live, "first_samples"), 0);
 	EXPECT_EQ(closed_entries(live, "samples"), 0);
+	EXPECT_EQ(closed_entries(live, "first_stacks"), 0);
 	EXPECT_EQ(closed_entries(live, "stacks"), 0);
 	free(received.seen);
 }

@@ -117,7 +117,7 @@ static void count_leaves(struct live *live, unsigned long offset, int leaves[FIL
 	__u32 numbers[FILES] = {};
 	struct otel_stack_key key, *last = NULL;
 	int ids = live__map_of(live, "cpu", "mappings"),
-	    stacks = live__map_of(live, "cpu", "stacks");
+	    stacks = live__map_of(live, "cpu", "first_stacks");
 	static struct otel_stack stack;
 
 	for (int i = 0; i < FILES; i++) {

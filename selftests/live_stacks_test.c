@@ -132,10 +132,13 @@ static void add_depth(struct json_object *dictionary, struct json_object *resour
 }
 
 /* Whatever its depth, a stack comes out whole: as many frames as fit in each of the tables. */
-TEST_TIMEOUT(usual_and_deep_stacks, 60)
+TEST_TIMEOUT(short_and_deep_stacks, 60)
 {
 	/* The function at the end has no frame of its own, and its caller is missing. */
 	static const size_t depths[] = {8,
+					OTEL_STACK_SHORT - 1,
+					OTEL_STACK_SHORT,
+					OTEL_STACK_SHORT + 1,
 					OTEL_STACK_USUAL - 2,
 					OTEL_STACK_USUAL - 1,
 					OTEL_STACK_USUAL,

@@ -663,11 +663,11 @@ TEST_TIMEOUT(end_sends_what_was_pending_and_what_came_since, 90)
 	traced__run(&traced, live, "cpu", "100");
 	/* Asleep until the next export: its attempts have ended. */
 	live__wait_blocked(pid, SYS_ppoll);
-	EXPECT_GT(live__map_entries(live, "cpu", "samples"), 0);
+	EXPECT_GT(live__map_entries(live, "cpu", "first_samples"), 0);
 	receiver__listen(receiver);
 	EXPECT_EQ(live__stop(pid), 0);
 	EXPECT_EQ(profile_requests(receiver), 2);
-	EXPECT_EQ(live__map_entries(live, "cpu", "samples"), 0);
+	EXPECT_EQ(live__map_entries(live, "cpu", "first_samples"), 0);
 	EXPECT_EQ(live__map_entries(live, "cpu", "stacks"), 0);
 	receiver__stop(receiver);
 }

@@ -26,7 +26,8 @@
 
 #define OTEL_PAGE_SHIFT 12 /* with larger pages these are parts of them */
 #define OTEL_PAGE_MASK ((1ULL << OTEL_PAGE_SHIFT) - 1)
-#define OTEL_PAGES 4096 /* a power of 2; 128 KiB a CPU */
+#define OTEL_PAGES 512	   /* in a block: a power of 2, and no more than 32 KiB */
+#define OTEL_PAGE_BLOCKS 8 /* a power of 2; 128 KiB a CPU in all */
 #define OTEL_PAGE_TRUST 64
 
 /**
@@ -50,12 +51,20 @@ struct otel_page {
 	__u32 left;
 };
 
-/* Direct mapped. Written and read by the programs on the same CPU. */
+struct otel_pages {
+	struct otel_page page[OTEL_PAGES];
+};
+
+/*
+ * Direct mapped, in blocks: were each page an element of the map, the pointer to it would be one
+ * more place in memory that is cold by the next sample. Written and read by the programs on the
+ * same CPU.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, OTEL_PAGES);
+	__uint(max_entries, OTEL_PAGE_BLOCKS);
 	__type(key, __u32);
-	__type(value, struct otel_page);
+	__type(value, struct otel_pages);
 } pages SEC(".maps");
 
 static __always_inline __u64 otel_mix(__u64 hash, __u64 value)
@@ -85,9 +94,11 @@ static __always_inline __u64 otel_space__current(void)
 
 static __always_inline struct otel_page *otel_page__at(__u64 space, __u64 page)
 {
-	__u32 i = otel_mix(space, page) >> 32 & (OTEL_PAGES - 1);
+	__u64 hash = otel_mix(space, page);
+	__u32 i = hash >> 32 & (OTEL_PAGE_BLOCKS - 1);
+	struct otel_pages *block = bpf_map_lookup_elem(&pages, &i);
 
-	return bpf_map_lookup_elem(&pages, &i);
+	return block ? &block->page[hash >> 40 & (OTEL_PAGES - 1)] : NULL;
 }
 
 /**

@@ -24,7 +24,7 @@ const volatile __u32 trace_context
 /**
  * struct otel_sample_key - what samples have in common that are added up
  *
- * The key of a table that is tagged OTEL_PROFILE; zero it before it is filled.
+ * The key of OTEL_PROFILE_TABLES(); zero it before it is filled.
  */
 struct otel_sample_key {
 	struct otel_process_id process OTEL_RESOURCE(process);
@@ -40,7 +40,43 @@ _Static_assert(sizeof(struct otel_sample_key) == 80, "otel_sample_key has a hole
 /* Written by the exporter, read by every program. */
 struct otel_window otel_window SEC(".data.window") OTEL_TAG("window-state");
 
+/*
+ * Between two samples a large table goes cold, and then it is what a sample costs most for. So
+ * what comes first in a window goes to a small one, of this many entries, and to a large one only
+ * when that is full.
+ */
+#define OTEL_FIRST_MAX 2048
+
+/**
+ * OTEL_PROFILE_TABLES - declare a probe's profile tables, "samples" and "first_samples"
+ * @type:    of a value, with members tagged OTEL_SAMPLES()
+ * @entries: that samples has room for
+ *
+ * Hash maps. Written by otel_sample__get(); read and deleted by the exporter, a window at a time.
+ */
+#define OTEL_PROFILE_TABLES(type, entries)                       \
+	OTEL_PROFILE_TABLE(type, first_samples, OTEL_FIRST_MAX); \
+	OTEL_PROFILE_TABLE(type, samples, entries)
+#define OTEL_PROFILE_TABLE(t, name, entries)         \
+	struct {                                     \
+		__uint(type, BPF_MAP_TYPE_HASH);     \
+		__uint(max_entries, entries);        \
+		__type(key, struct otel_sample_key); \
+		__type(value, t);                    \
+	} name SEC(".maps") OTEL_PROFILE
+
+/* The windows with even and odd numbers that have samples in the large table, plus 1. */
+static __u32 otel_overflowing_windows[2];
+#define otel_overflowing(window) otel_overflowing_windows[(window)&1]
+
 /* By hash and window. Written by the programs; read and deleted by the exporter. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, OTEL_FIRST_MAX);
+	__type(key, struct otel_stack_key);
+	__type(value, struct otel_stack_short);
+} first_stacks SEC(".maps") OTEL_TAG("stacks");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 8192);
@@ -109,7 +145,9 @@ struct {
  * cold, so what each of them needs stands together.
  */
 struct otel_scratch {
-	__u64 space; /* of otel_space__current() */
+	__u64 space;	/* of otel_space__current() */
+	__u64 known_in; /* the window that had @known last, plus 1 */
+	struct otel_process_id known;
 	__u64 hash;
 	__u64 last_page, last_frame;
 	__u32 walk;
@@ -403,23 +441,31 @@ static long otel_stack__mix_kernel(__u32 i, struct otel_walk *walk)
 static __always_inline __u64 otel_stack__put_in(void *map, const struct otel_stack_key *key,
 						const void *stack)
 {
-	/* At once, as it is mostly new: what is there already stays. */
-	if (bpf_map_update_elem(map, key, stack, BPF_NOEXIST) && !bpf_map_lookup_elem(map, key)) {
-		otel_stack_lose(stacks_full);
-		return 0;
-	}
-	return key->hash;
+	/*
+	 * At once, as it is mostly new: what is there already stays. An int, as it was for the
+	 * kernel until 6.4, whose upper half is nothing.
+	 */
+	int err = bpf_map_update_elem(map, key, stack, BPF_NOEXIST);
+
+	return !err || err == -17 /* EEXIST */ ? key->hash : 0;
 }
 
 /* Puts a stack into its table. Return: its hash, 0 when there is no room. */
 static __noinline __u64 otel_stack__put(__u64 hash, __u32 window, struct otel_stack *stack)
 {
 	struct otel_stack_key key = {.hash = hash, .window = window};
+	__u64 put = 0;
 
 	if (!stack || !hash)
 		return 0;
-	return stack->n <= OTEL_STACK_USUAL ? otel_stack__put_in(&stacks, &key, stack)
-					    : otel_stack__put_in(&deep_stacks, &key, stack);
+	if (stack->n <= OTEL_STACK_SHORT)
+		put = otel_stack__put_in(&first_stacks, &key, stack);
+	if (!put)
+		put = stack->n <= OTEL_STACK_USUAL ? otel_stack__put_in(&stacks, &key, stack)
+						   : otel_stack__put_in(&deep_stacks, &key, stack);
+	if (!put)
+		otel_stack_lose(stacks_full);
+	return put;
 }
 
 /*
@@ -509,8 +555,8 @@ static __always_inline __u64 otel_stack__kernel(void *ctx, struct otel_scratch *
 }
 
 /**
- * otel_sample__get - the value of a key in a profile table, added with its stacks if absent
- * @map:    a hash map tagged OTEL_PROFILE
+ * otel_sample__get - the value of a sample in OTEL_PROFILE_TABLES(), added with its stacks if
+ * absent
  * @sample: a zeroed and filled struct otel_sample_key, with the hashes of its stacks; a stack for
  *          which there is no room is taken out of it
  * @stacks: what has members user and kernel: these stacks
@@ -518,23 +564,30 @@ static __always_inline __u64 otel_stack__kernel(void *ctx, struct otel_scratch *
  * @added:  set to true when the entry was not there before
  *
  * A sample that is there has put its stacks into the same window before it came: they are not
- * looked up again.
+ * looked up again. Two CPUs that add the same one just when the small table gets full, or room
+ * again, may have an entry each, in one table and the other; their sum is right.
  *
  * There is no overflow entry: a sum of samples without a stack tells nothing.
  *
- * Return: the value, or NULL when the table is full, which losses.table_full counts.
+ * Return: the value, or NULL when the tables are full, which losses.table_full counts.
  */
-#define otel_sample__get(map, sample, stacks, zero, added)                                         \
+#define otel_sample__get(sample, stacks, zero, added)                                              \
 	({                                                                                         \
-		void *__v = bpf_map_lookup_elem(map, sample);                                      \
+		void *__v = bpf_map_lookup_elem(&first_samples, sample);                           \
                                                                                                    \
+		if (!__v && otel_overflowing((sample)->window) == (sample)->window + 1)            \
+			__v = bpf_map_lookup_elem(&samples, sample);                               \
 		if (!__v) {                                                                        \
 			(sample)->user_stack = otel_stack__put((sample)->user_stack,               \
 							       (sample)->window, &(stacks)->user); \
 			(sample)->kernel_stack = otel_stack__put(                                  \
 				(sample)->kernel_stack, (sample)->window, &(stacks)->kernel);      \
 			*(added) = 1;                                                              \
-			__v = otel_table__add(map, sample, zero);                                  \
+			__v = otel_table__add(&first_samples, sample, zero);                       \
+			if (!__v) {                                                                \
+				otel_overflowing((sample)->window) = (sample)->window + 1;         \
+				__v = otel_table__add(&samples, sample, zero);                     \
+			}                                                                          \
 			if (!__v)                                                                  \
 				otel_lose(table_full);                                             \
 		}                                                                                  \
@@ -562,6 +615,12 @@ static __noinline int otel_process__remember(struct otel_process_id *id, struct 
 	struct otel_process *process = &s->process;
 	struct file *file;
 
+	/* Once a window it is looked up: the table forgets last what is looked up. */
+	if (s->known_in == otel_window.current + 1ULL && s->known.pid == id->pid &&
+	    s->known.exec == id->exec && s->known.start_ns == id->start_ns)
+		return 0;
+	s->known_in = otel_window.current + 1ULL;
+	s->known = *id;
 	if (bpf_map_lookup_elem(&processes, id))
 		return 0;
 	__builtin_memset(process, 0, sizeof(*process));

@@ -31,6 +31,7 @@ struct otel_stack_key {
 	__u32 pad;
 };
 
+#define OTEL_STACK_SHORT 32
 #define OTEL_STACK_USUAL 48 /* most are shorter */
 
 /**
@@ -48,7 +49,13 @@ struct otel_stack {
 	__u64 frames[OTEL_STACK_DEPTH];
 };
 
-/** struct otel_stack_usual - the same with less room: what is not there need not be copied */
+/** struct otel_stack_short - the same with less room: what is not there need not be copied */
+struct otel_stack_short {
+	__u32 n;
+	__u32 kind;
+	__u64 frames[OTEL_STACK_SHORT];
+};
+
 struct otel_stack_usual {
 	__u32 n;
 	__u32 kind;

@@ -4,9 +4,9 @@
  *
  *   refill MAPS [WAIT_MS WINDOWS]
  *
- * MAPS is a probe's directory of pinned maps. Takes what its samples and stacks hold, prints how
- * many there are, and ends if that is all that was asked for. Otherwise it puts the same into
- * every window that is opened, WAIT_MS after that, so that no export is under way; before, it
+ * MAPS is a probe's directory of pinned maps. Takes what its tables of samples and of stacks hold,
+ * prints how many there are, and ends if that is all that was asked for. Otherwise it puts the same
+ * into every window that is opened, WAIT_MS after that, so that no export is under way; before, it
  * prints the number of the window, so that everyone knows one more export is complete.
  */
 #include <bpf/bpf.h>
@@ -111,7 +111,8 @@ static void table__put(struct table *table, __u32 window)
 
 int main(int argc, char **argv)
 {
-	struct table samples = {0}, stacks = {0};
+	static const char *const names[] = {"first_samples", "samples", "first_stacks", "stacks"};
+	struct table tables[4] = {{0}};
 	struct otel_window state;
 	long wait = argc > 3 ? atol(argv[2]) : 0;
 	int windows = argc > 3 ? atoi(argv[3]) : 0, fd;
@@ -121,11 +122,11 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: refill MAPS [WAIT_MS WINDOWS]\n");
 		return 2;
 	}
-	table__open(&samples, argv[1], "samples");
-	table__open(&stacks, argv[1], "stacks");
-	table__read(&samples);
-	table__read(&stacks);
-	printf("%zu %zu\n", samples.n, stacks.n);
+	for (int i = 0; i < 4; i++) {
+		table__open(&tables[i], argv[1], names[i]);
+		table__read(&tables[i]);
+	}
+	printf("%zu %zu\n", tables[0].n + tables[1].n, tables[2].n + tables[3].n);
 	fflush(stdout);
 	fd = open_map(argv[1], "data_window");
 	if (bpf_map_lookup_elem(fd, &zero, &state))
@@ -142,8 +143,8 @@ int main(int argc, char **argv)
 		pass_ms(wait);
 		printf("%u\n", last);
 		fflush(stdout);
-		table__put(&stacks, last);
-		table__put(&samples, last);
+		for (int i = 3; i >= 0; i--) /* stacks before what refers to them */
+			table__put(&tables[i], last);
 	}
 	return 0;
 }
