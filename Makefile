@@ -99,13 +99,17 @@ TEST_TOOLS := $(patsubst selftests/tools/%.c,$(TOOLS)/%,$(filter-out %/burn_dlop
 	$(if $(shell command -v $(RUSTC)),$(addprefix $(TOOLS)/,burn_rust burn_rust_v0)) \
 	$(addprefix $(TOOLS)/heap/,$(HEAPS))
 
+# What the bench measures with.
+BENCH := $(U)/selftests/bench
+BENCH_TOOLS := $(patsubst selftests/bench/%.c,$(BENCH)/%,$(wildcard selftests/bench/*.c)) $(BENCH)/pairs_probed
+
 .PHONY: all progs tests install uninstall dist deb rpm check soak long bench lint clean need asan
 .DELETE_ON_ERROR:
 .SECONDARY:
 
 all: need progs $(U)/otelbpf $(U)/otelbpf-exporter
 progs: $(PROGS)
-tests: all $(TESTS) $(TEST_TOOLS) $(TEST_PROGS) $(SAMPLE)
+tests: all $(TESTS) $(TEST_TOOLS) $(if $(SANITIZE),,$(BENCH_TOOLS)) $(TEST_PROGS) $(SAMPLE)
 asan:
 	$(MAKE) SANITIZE=1 tests
 
@@ -271,6 +275,17 @@ $(TOOLS)/heap/jemalloc_prefixed.a: $(SYSTEM_LIB)/libjemalloc.a
 	@mkdir -p $(@D)
 	objcopy $(foreach f,malloc calloc realloc free posix_memalign aligned_alloc memalign valloc mallocx rallocx xallocx sallocx \
 		dallocx sdallocx nallocx malloc_usable_size,--redefine-sym $(f)=je_$(f)) $< $@
+
+bench_cc = $(tool_cc) -Iheaders -Ilib -Iexporter -o $@
+$(BENCH)/%: selftests/bench/%.c
+	@mkdir -p $(@D)
+	$(bench_cc) $(shell $(PKG_CONFIG) --libs libbpf)
+$(BENCH)/pairs_probed: selftests/bench/pairs.c
+	@mkdir -p $(@D)
+	$(bench_cc) -DPROBED
+$(BENCH)/encode: selftests/bench/encode.c $(EXPORTER_LIB) $(LIB_OBJ)
+	@mkdir -p $(@D)
+	$(bench_cc) $(LDFLAGS) $(filter %.o,$^) $(EXPORTER_LDLIBS)
 
 # --- around ------------------------------------------------------------------
 

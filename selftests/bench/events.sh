@@ -18,17 +18,6 @@ declare -A events_label=(
 	[perf]='perf trace, likewise'
 )
 
-build_events_tools()
-{
-	local flags=(-O2 -g -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -Iheaders -Ilib) tool
-
-	mkdir -p build/selftests/bench
-	for tool in burst sink fill; do
-		# shellcheck disable=SC2046
-		${CC:-cc} "${flags[@]}" selftests/bench/$tool.c $(pkg-config --cflags --libs libbpf) -o build/selftests/bench/$tool || return 1
-	done
-}
-
 # Of the kind that takes the least: what is measured is the way out.
 load_events()
 {
@@ -210,7 +199,6 @@ measure_events()
 		cgroup=$root/otelbpf-bench-$$
 		mkdir "$cgroup/in" "$cgroup/out"
 	fi
-	build_events_tools || { say "the tools that measure events do not build"; exit 1; }
 	start_sink
 	measure_rates
 	measure_export_cpu

@@ -17,14 +17,6 @@ declare -A faults_label=(
 	[bpftrace_latency]='and the start of each fault, by thread'
 )
 
-build_faults_tools()
-{
-	local cc=${CC:-cc}
-
-	mkdir -p build/selftests/bench
-	$cc -O2 -g -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror selftests/bench/touch.c -o $touch
-}
-
 touch_ns() { timeout 60 $touch $touch_pages "$cpu" $touch_loops; }
 
 load_faults()
@@ -67,7 +59,6 @@ start_faults()
 measure_faults()
 {
 	say "faults"
-	build_faults_tools || { say "the tool that faults does not build"; exit 1; }
 	measure_in_turn faults touch_ns start_faults
 }
 

@@ -26,17 +26,6 @@ declare -A told_label=(
 	[ours]='otelbpf load malloc: a pair that it tells'
 )
 
-build_malloc_tools()
-{
-	local cc=${CC:-cc} flags=(-O2 -g -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror)
-
-	mkdir -p build/selftests/bench
-	# shellcheck disable=SC2046
-	$cc "${flags[@]}" selftests/bench/pairs.c -o $pairs_tool &&
-		$cc "${flags[@]}" -DPROBED selftests/bench/pairs.c -o $pairs_probed_tool &&
-		$cc "${flags[@]}" selftests/bench/memleak.c $(pkg-config --cflags --libs libbpf) -o $memleak_tool
-}
-
 # start_pairs TOOL
 start_pairs()
 {
@@ -87,7 +76,7 @@ trace_pairs()
 		kill -0 $tracer 2>/dev/null || break
 		sleep 0.1
 	done
-	why="${1##*/}: $(grep -v '^$' "$log" | tail -n 1 | cut -c 1-100)"
+	why="${1##*/}: $({ grep -m 1 'kernel headers' "$log" || grep -v '^$' "$log" | tail -n 1; } | cut -c 1-100)"
 	end $tracer
 	tracer=''
 	return 1
@@ -111,7 +100,6 @@ start_malloc()
 measure_malloc()
 {
 	say "malloc"
-	build_malloc_tools || { say "the tools that measure malloc do not build"; exit 1; }
 	start_pairs $pairs_tool || { say "the program that allocates does not run"; exit 1; }
 	measure_in_turn malloc pair_ns start_malloc
 	end_pairs

@@ -61,19 +61,10 @@ in_background()
 	network_pids+=($!)
 }
 
-build_talk()
-{
-	[ -z "${OTELBPF_BENCH_GUEST:-}" ] || return 0 # it came along
-	mkdir -p build/selftests/bench
-	${CC:-cc} -O2 -g -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror selftests/bench/talk.c -o $talk ||
-		{ why='talk.c does not build'; return 1; }
-}
-
 start_network()
 {
 	local root nginx i
 
-	build_talk || return 1
 	root=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts)
 	[ -n "$root" ] || { why='no cgroup v2 here'; return 1; }
 	network_cgroup=$root/otelbpf-bench-network-$$

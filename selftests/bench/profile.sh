@@ -7,18 +7,6 @@ deep=build/selftests/tools/deep
 depth=20 different=200 sample_ms=4000 perf_hz=9999
 stacks_wanted=10000 # what design says the exporter's cost is for
 
-build_profile_tools()
-{
-	local tool cc=${CC:-cc}
-
-	mkdir -p build/selftests/bench
-	for tool in drive refill; do
-		# shellcheck disable=SC2046
-		$cc -O2 -g -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -Iheaders "selftests/bench/$tool.c" \
-			$(pkg-config --cflags --libs libbpf) -o "build/selftests/bench/$tool" || return 1
-	done
-}
-
 set_value() { [ -z "$2" ] || value_of[$1]=$2; }
 
 # Id of the one program that a process holds.
@@ -223,7 +211,6 @@ measure_profile()
 	local round key hz
 
 	say "profile"
-	build_profile_tools || { say "the tools that measure profiles do not build"; exit 1; }
 	for ((round = 0; round < rounds; round++)); do
 		say "profile: round $((round + 1)) of $rounds"
 		sample_round
