@@ -7,6 +7,7 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <net/route.h>
 #include <poll.h>
 #include <stdio.h>
@@ -51,28 +52,45 @@ static void *shared(size_t size)
 	return memory;
 }
 
-/* Drop packets on their way into the sockets of a cgroup, as long as the answer is open. */
-static int make_deaf(struct live *live, const char *name, __u32 every)
+static struct bpf_object *open_deaf(const char *name, int *prog)
 {
 	struct bpf_object *object = bpf_object__open(DEAF_OBJECT);
-	struct bpf_program *prog;
-	struct bpf_map *map;
-	int cgroup, link;
 
 	ASSERT_TRUE(object != NULL);
-	map = bpf_object__find_map_by_name(object, ".rodata");
-	ASSERT_TRUE(map != NULL);
-	ASSERT_EQ(bpf_map__set_initial_value(map, &every, sizeof(every)), 0);
 	ASSERT_EQ(bpf_object__load(object), 0);
-	prog = bpf_object__find_program_by_name(object, "deaf");
+	*prog = bpf_program__fd(bpf_object__find_program_by_name(object, name));
+	ASSERT_GE(*prog, 0);
+	return object;
+}
+
+/* Drops packets on their way into the sockets of a cgroup, as long as the answer is open. */
+static int make_deaf(struct live *live, const char *name)
+{
+	struct bpf_object *object;
+	int cgroup, link, prog;
+
+	object = open_deaf("deaf", &prog);
 	live__make_cgroup(live, name);
 	cgroup = open(live__cgroup(live, name), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	ASSERT_GE(cgroup, 0);
-	link = bpf_link_create(bpf_program__fd(prog), cgroup, BPF_CGROUP_INET_INGRESS, NULL);
+	link = bpf_link_create(prog, cgroup, BPF_CGROUP_INET_INGRESS, NULL);
 	ASSERT_GE(link, 0);
 	close(cgroup);
 	bpf_object__close(object);
 	return link;
+}
+
+/* Loses packets with payload in this network namespace, until it is gone. */
+static void make_lossy(void)
+{
+	DECLARE_LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = 1, .attach_point = BPF_TC_INGRESS);
+	DECLARE_LIBBPF_OPTS(bpf_tc_opts, options);
+	struct bpf_object *object = open_deaf("lossy", &options.prog_fd);
+
+	ASSERT_EQ(if_nametoindex("lo"), hook.ifindex);
+	ASSERT_EQ(bpf_tc_hook_create(&hook), 0);
+	ASSERT_EQ(bpf_tc_attach(&hook, &options), 0);
+	bpf_object__close(object);
 }
 
 /* --- connections, bytes ------------------------------------------------------------------------
@@ -226,7 +244,7 @@ static void failures_say_why(struct live *live)
 
 	place__run(live, "refused", refused, NULL);
 	place__run(live, "reset", reset, NULL);
-	deaf = make_deaf(live, "deaf", 1);
+	deaf = make_deaf(live, "deaf");
 	place__run(live, "deaf", unanswered, syns);
 	close(deaf);
 	root = live__export_file(live);
@@ -391,7 +409,9 @@ static void lossy(void *ctx, int gate)
 	pid_t child;
 
 	(void)gate;
-	/* A socket is of the cgroup in which it is made. Only what comes to the server is lost. */
+	make_lossy();
+	/* A socket is of the cgroup in which it is made. Only the client sends, and loses, payload.
+	 */
 	cgroup__join(lossy->server_cgroup);
 	listener = socket__listen(&address, 1);
 	cgroup__join(lossy->client_cgroup);
@@ -418,14 +438,12 @@ static void what_is_sent_again_is_counted_by_kind(struct live *live)
 {
 	struct json_object *root _cleanup_json_ = NULL;
 	struct lossy *numbers = shared(sizeof(*numbers));
-	int deaf;
 
-	deaf = make_deaf(live, "server", 9);
+	live__make_cgroup(live, "server");
 	live__make_cgroup(live, "client");
 	strcpy(numbers->server_cgroup, live__cgroup(live, "server"));
 	strcpy(numbers->client_cgroup, live__cgroup(live, "client"));
 	place__run(live, "lossy", lossy, numbers);
-	close(deaf);
 	root = live__export_file(live);
 	EXPECT_GT(numbers->retransmits, 2);
 	EXPECT_EQ(numbers->segments, numbers->retransmits);

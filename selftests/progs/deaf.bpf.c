@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* A bad network: on the ingress of a cgroup's sockets, some packets never arrive. */
+/* Bad networks. */
 #include "vmlinux.h"
 
 #include <bpf/bpf_endian.h>
@@ -7,23 +7,30 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
-/* Of the packets with payload one of so many is lost; 1: every packet, with payload or not. */
-const volatile __u32 every = 1;
-
-static __u32 seen;
-
+/* What comes to a cgroup's sockets never arrives. */
 SEC("cgroup_skb/ingress")
 int deaf(struct __sk_buff *skb)
 {
+	return 0;
+}
+
+/* Of the packets with payload that come through an interface, one of so many is lost. */
+#define EVERY 9
+
+static __u32 seen;
+
+SEC("tc")
+int lossy(struct __sk_buff *skb)
+{
+	const __u32 at = sizeof(struct ethhdr);
 	struct iphdr ip;
 	struct tcphdr tcp;
 
-	if (every == 1)
-		return 0;
-	if (bpf_skb_load_bytes(skb, 0, &ip, sizeof(ip)) || ip.version != 4 ||
-	    ip.protocol != IPPROTO_TCP || bpf_skb_load_bytes(skb, ip.ihl * 4, &tcp, sizeof(tcp)))
-		return 1;
+	if (bpf_skb_load_bytes(skb, at, &ip, sizeof(ip)) || ip.version != 4 ||
+	    ip.protocol != IPPROTO_TCP ||
+	    bpf_skb_load_bytes(skb, at + ip.ihl * 4, &tcp, sizeof(tcp)))
+		return 0; /* TC_ACT_OK */
 	if (bpf_ntohs(ip.tot_len) <= ip.ihl * 4 + tcp.doff * 4)
-		return 1;
-	return __sync_fetch_and_add(&seen, 1) % every != every - 1;
+		return 0;
+	return __sync_fetch_and_add(&seen, 1) % EVERY == EVERY - 1 ? 2 /* TC_ACT_SHOT */ : 0;
 }
