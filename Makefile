@@ -6,7 +6,7 @@
 #   make deb        the Debian package, from that, into build/deb/; make rpm into build/rpm/
 #   make check      what CI runs, without installing packages: selftests/run
 #   make soak       the probes and the exporter for an hour, or SOAK_SECONDS: nothing grows
-#   make long       100,000 events, a minute of standing still, a hundred kills: nothing is lost that is not counted
+#   make long       100,000 events, a minute of standing still, a hundred kills, a hundred attachments: nothing is lost that is not counted
 #   make bench      cost beside the peers
 #   make lint       clang-format, cppcheck
 #

@@ -616,12 +616,12 @@ static void wait_counting(struct live *live)
 }
 
 /*
- * Once, or ATTACHMENTS times: 100 take minutes where each function's probe waits for a grace period
- * to go, so KTAP_TIMEOUT_FACTOR=10.
+ * Once, or OTELBPF_ATTACHMENTS times: 100 take minutes where each function's probe waits for a
+ * grace period to go, so a larger KTAP_TIMEOUT_FACTOR.
  */
 TEST_TIMEOUT(attached_and_detached_under_load, 120)
 {
-	const char *wanted = getenv("ATTACHMENTS");
+	const char *wanted = getenv("OTELBPF_ATTACHMENTS");
 	struct subject s = {.name = "busy", .program = "static"};
 	_cleanup_live_ struct live *live = live__begin();
 	int times = wanted ? atoi(wanted) : 1;
