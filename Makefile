@@ -94,8 +94,8 @@ HEAPS := glibc static probed stripped lib/libc.so.6 $(foreach l,libjemalloc.so.2
 	$(if $(wildcard $(SYSTEM_LIB)/libtcmalloc_minimal.so $(SYSTEM_LIB)/libtcmalloc_minimal.a),tcmalloc tcmalloc_static) \
 	$(if $(wildcard $(SYSTEM_LIB)/libmimalloc.so),mimalloc) \
 	$(if $(shell command -v musl-gcc),musl musl_static lib/ld-musl.so)
-TEST_TOOLS := $(patsubst selftests/tools/%.c,$(TOOLS)/%,$(filter-out %/burn_dlopen.c %/burn_library.c %/heap.c,$(wildcard selftests/tools/*.c))) \
-	$(addprefix $(TOOLS)/,burn_cpp burn_dlopen libburn.so burn_id burn_link libfar.so allocate_dynamic) \
+TEST_TOOLS := $(patsubst selftests/tools/%.c,$(TOOLS)/%,$(filter-out %/burn_dlopen.c %/burn_library.c %/heap.c %/stepped.c,$(wildcard selftests/tools/*.c))) \
+	$(addprefix $(TOOLS)/,burn_cpp burn_dlopen libburn.so burn_id burn_link libfar.so libstepped.so allocate_dynamic) \
 	$(if $(shell command -v $(RUSTC)),$(addprefix $(TOOLS)/,burn_rust burn_rust_v0)) \
 	$(addprefix $(TOOLS)/heap/,$(HEAPS))
 
@@ -232,6 +232,10 @@ $(TOOLS)/far: selftests/tools/far.c
 $(TOOLS)/libfar.so: selftests/tools/far.c
 	@mkdir -p $(@D)
 	$(tool_cc) -DLIBRARY -shared -fPIC -Wl,--build-id -o $@
+
+$(TOOLS)/libstepped.so: selftests/tools/stepped.c
+	@mkdir -p $(@D)
+	$(tool_cc) -fno-builtin -fomit-frame-pointer -fcf-protection=none -nostdlib -shared -fPIC -o $@
 
 # Valgrind knows no allocations of static programs.
 $(TOOLS)/allocate_dynamic: selftests/tools/allocate.c

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -18,6 +19,7 @@
 #include "pins.h"
 #include "tagged.h"
 #include "tree.h"
+#include "uprobe_cost.h"
 #include "uprobe_file.h"
 #include "uprobe_kind.h"
 #include "uprobe_link.h"
@@ -163,6 +165,8 @@ struct job {
 	struct wanted wanted;
 	int links, files;
 	int err; /* the last one */
+	struct otel_guard *guard;
+	__u64 trap_ns[2]; /* as measured, of what is emulated and what is stepped; 0: not needed */
 	struct stat file;
 	char **covered;				      /* names of the links that are there */
 	void (*missing)(const char *path, void *ctx); /* tell, do not attach */
@@ -261,6 +265,29 @@ static void attach_functions(struct job *job, struct uprobe_file *file, const ch
 		}
 }
 
+/*
+ * For a guard: what the functions that a file is found by cost; of USDT probes, which stand on
+ * nothing, an instruction that is emulated. Once for each kind; the guard gets the largest.
+ */
+static void measure_trap(struct job *job, struct uprobe_file *file,
+			 const struct uprobe_names *names)
+{
+	struct uprobe_functions found;
+	bool stepped = false;
+
+	uprobe_file__find(file, names, &found);
+	for (int i = 0; i < found.n && !stepped; i++)
+		stepped = uprobe_file__is_stepped(file, found.offset[i]);
+	for (int i = 0; i < job->n && !job->trap_ns[stepped]; i++)
+		if (hook__on_functions(job->list[i].section) &&
+		    strncmp(job->list[i].section, "uret", 4))
+			job->trap_ns[stepped] = uprobe_cost__measure(job->list[i].section, stepped);
+	if (!job->trap_ns[stepped])
+		warn("what a trap costs cannot be measured here: the guard does not count them");
+	if (job->trap_ns[stepped] > job->guard->trap_ns)
+		job->guard->trap_ns = job->trap_ns[stepped];
+}
+
 static int attach_sites(struct job *job, struct uprobe_file *file, const char *path,
 			const struct attachable *prog)
 {
@@ -316,6 +343,8 @@ static int attach_file(const char *path, void *ctx)
 	file = uprobe_file__open(path);
 	if (!file)
 		return errno ? -errno : -EIO;
+	if (job->guard)
+		measure_trap(job, file, &names);
 	if (kind == UPROBE_FUNCTIONS)
 		attach_functions(job, file, path);
 	for (int i = 0; i < job->n && kind == UPROBE_USDT; i++) {
@@ -329,18 +358,22 @@ static int attach_file(const char *path, void *ctx)
 	return 0;
 }
 
-/* A probe that has stopped itself gets another chance. */
-static void clear_guard(const char *dir)
+/*
+ * The guard of a probe, to be written while programs add to it; NULL: it has none. One that has
+ * stopped the probe gives it another chance.
+ */
+static struct otel_guard *map_guard(const char *dir)
 {
-	struct otel_guard guard;
-	_cleanup_fd_ int fd = -1;
-	__u32 zero = 0;
+	struct otel_guard *guard, now;
+	_cleanup_fd_ int fd = open_guard(dir, &now);
 
-	fd = open_guard(dir, &guard);
 	if (fd < 0)
-		return;
-	guard.stopped = guard.sample_bytes = 0;
-	bpf_map_update_elem(fd, &zero, &guard, BPF_ANY);
+		return NULL;
+	guard = mmap(NULL, sizeof(*guard), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (guard == MAP_FAILED)
+		return NULL;
+	guard->stopped = guard->sample_bytes = 0;
+	return guard;
 }
 
 int uprobe__attach(const char *dir, const struct attachable *list, int n, struct failure *failure)
@@ -355,7 +388,7 @@ int uprobe__attach(const char *dir, const struct attachable *list, int n, struct
 		any |= hook__on_functions(list[i].section);
 	if (!any)
 		return 0;
-	clear_guard(dir);
+	job.guard = map_guard(dir);
 	err = read_targets(dir, &job.wanted);
 	if (err)
 		return failed(failure, EXIT_MAP, "cannot read %s/map/targets: %s", dir,

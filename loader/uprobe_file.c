@@ -181,3 +181,12 @@ void uprobe_file__find(struct uprobe_file *file, const struct uprobe_names *name
 		}
 	}
 }
+
+bool uprobe_file__is_stepped(struct uprobe_file *file, __u64 offset)
+{
+	size_t size;
+	const char *image = elf_rawfile(file->elf, &size);
+
+	return file->machine == EM_X86_64 && image && offset < size &&
+	       uprobe_place__is_stepped((const unsigned char *)image + offset, size - offset);
+}

@@ -48,4 +48,7 @@ struct uprobe_names {
 void uprobe_file__find(struct uprobe_file *file, const struct uprobe_names *names,
 		       struct uprobe_functions *found);
 
+/** uprobe_file__is_stepped - whether the kernel single-steps what stands at an offset; x86-64 */
+bool uprobe_file__is_stepped(struct uprobe_file *file, __u64 offset);
+
 #endif

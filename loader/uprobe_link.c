@@ -54,24 +54,37 @@ static int create(int prog, enum kind kind, const char *path, const struct uprob
 }
 
 /*
+ * A program that returns at once. 1: of a session, that the return is not wanted; of another, that
+ * perf is to have the event, too.
+ */
+static int load_nothing(enum kind kind)
+{
+	LIBBPF_OPTS(bpf_prog_load_opts, opts);
+	const struct bpf_insn nothing[] = {
+		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .imm = kind == SESSION},
+		{.code = BPF_JMP | BPF_EXIT},
+	};
+	int fd;
+
+	if (kind != SINGLE)
+		opts.expected_attach_type =
+			kind == SESSION ? TRACE_UPROBE_SESSION : TRACE_UPROBE_MULTI;
+	fd = bpf_prog_load(BPF_PROG_TYPE_KPROBE, "nothing", "GPL", nothing, 2, &opts);
+	return fd < 0 ? -errno : fd;
+}
+
+/*
  * A directory is refused as what it is (EBADF) once everything else was understood. Kernels before
  * 6.10 that lack a correction take a process for a thread ("bpf: Fix multi-uprobe PID filtering
  * logic"); those that have it look at the number first, and no process has -1.
  */
 static int try_kind(enum kind kind)
 {
-	LIBBPF_OPTS(bpf_prog_load_opts, opts);
-	const struct bpf_insn nothing[] = {
-		{.code = BPF_ALU64 | BPF_MOV | BPF_K},
-		{.code = BPF_JMP | BPF_EXIT},
-	};
-	_cleanup_fd_ int prog = -1;
+	_cleanup_fd_ int prog = load_nothing(kind);
 	const struct uprobe_places places = {1, (const __u64[]){0}, NULL, NULL};
 
-	opts.expected_attach_type = kind == SESSION ? TRACE_UPROBE_SESSION : TRACE_UPROBE_MULTI;
-	prog = bpf_prog_load(BPF_PROG_TYPE_KPROBE, "nothing", "GPL", nothing, 2, &opts);
 	if (prog < 0)
-		return -errno;
+		return prog;
 	if (create(prog, kind, "/", &places, 0, 0) != -EBADF ||
 	    create(prog, kind, "/", &places, 0, -1) != -EINVAL)
 		return -EOPNOTSUPP;
@@ -85,6 +98,13 @@ static int has(enum kind kind)
 	if (known[kind] > 0)
 		known[kind] = try_kind(kind);
 	return known[kind];
+}
+
+int uprobe_link__nothing(const char *section)
+{
+	enum kind kind = kind_of(section);
+
+	return load_nothing(kind == MANY && has(MANY) ? SINGLE : kind);
 }
 
 int uprobe_link__has_sessions(void)

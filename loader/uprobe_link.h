@@ -20,6 +20,12 @@ void uprobe_link__prepare(struct bpf_program *prog, const char *section);
  */
 int uprobe_link__has_sessions(void);
 
+/** uprobe_link__nothing - load a program that does nothing, to be attached like one of @section
+ *
+ * Return: a descriptor, or -errno.
+ */
+int uprobe_link__nothing(const char *section);
+
 /**
  * struct uprobe_places - places in a file
  * @n:        how many

@@ -130,3 +130,21 @@ size_t uprobe_place__find(const unsigned char *code, size_t size, size_t entry, 
 	cs_close(&disassembler);
 	return found && !is_target(code, size, entry, entry + found) ? found : 0;
 }
+
+bool uprobe_place__is_stepped(const unsigned char *code, size_t size)
+{
+	uint64_t address = 0;
+	csh disassembler;
+	bool emulated = false;
+	cs_insn *insn;
+
+	if (cs_open(CS_ARCH_X86, CS_MODE_64, &disassembler))
+		return true;
+	insn = cs_malloc(disassembler);
+	if (insn && cs_disasm_iter(disassembler, &code, &size, &address, insn))
+		emulated = uprobe_place__is_emulated(insn->bytes, insn->size);
+	if (insn)
+		cs_free(insn, 1);
+	cs_close(&disassembler);
+	return !emulated;
+}

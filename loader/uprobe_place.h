@@ -29,4 +29,7 @@ size_t uprobe_place__find(const unsigned char *code, size_t size, size_t entry, 
 /** uprobe_place__is_emulated - whether the kernel emulates this instruction */
 bool uprobe_place__is_emulated(const unsigned char *insn, size_t len);
 
+/** uprobe_place__is_stepped - whether it single-steps what stands at the beginning of @code */
+bool uprobe_place__is_stepped(const unsigned char *code, size_t size);
+
 #endif

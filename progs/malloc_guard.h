@@ -15,7 +15,8 @@ const volatile __u32 guard_percent
 		    "Of the traced threads' CPU time: above it fewer calls are sampled, or none; "
 		    "0: no limit") = 5;
 const volatile __u32 trap_ns OTEL_OPTION("0..1000000", "ns",
-					 "What one trap is taken to cost, for guard_percent") = 800;
+					 "What one trap costs, for guard_percent; 0: as measured "
+					 "when the programs are attached") = 0;
 
 struct guard {
 	__u64 spent_ns OTEL_SUM("otelbpf.guard.spent", "s", "CPU time that tracing has taken")
@@ -26,6 +27,9 @@ struct guard {
 				      "Bytes between samples as the guard has set them, 0: as "
 				      "they were asked for");
 	__u64 stopped OTEL_GAUGE("otelbpf.guard.stopped", "1", "1: the probe has stopped itself");
+	__u64 trap_ns OTEL_GAUGE("otelbpf.guard.trap", "s",
+				 "What one trap costs, as measured when the programs were attached")
+		OTEL_SCALE("1e-9");
 	__u64 work_ns; /* of spent_ns what sampling fewer would save */
 	__u64 seen_spent_ns, seen_ran_ns, seen_work_ns;
 };
@@ -34,6 +38,7 @@ _Static_assert(sizeof(struct guard) == sizeof(struct otel_guard), "otel_guard is
 /* One entry. Written by all programs, and by the loader when it attaches them. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct guard);
@@ -56,6 +61,11 @@ static __always_inline struct guard *guard__get(void)
 	__u32 zero = 0;
 
 	return bpf_map_lookup_elem(&guard, &zero);
+}
+
+static __always_inline __u64 guard__trap_ns(const struct guard *g)
+{
+	return trap_ns ? trap_ns : g->trap_ns;
 }
 
 static __always_inline __u32 guard__rate(const struct guard *g)
@@ -102,7 +112,7 @@ static __always_inline void guard__count(struct guard *g, struct guarded *t,
 
 	if (!guard_percent)
 		return;
-	t->spent_ns += 2 * trap_ns;
+	t->spent_ns += 2 * guard__trap_ns(g);
 	if (++t->calls % GUARD_CALLS)
 		return;
 	now_ns = task->se.sum_exec_runtime;
@@ -123,7 +133,8 @@ static __always_inline void guard__count(struct guard *g, struct guarded *t,
 /* A return, and what was done there. */
 static __always_inline void guard__worked(struct guarded *t, __u64 since_ns)
 {
-	__u64 took = bpf_ktime_get_ns() - since_ns + trap_ns;
+	struct guard *g = guard__get();
+	__u64 took = bpf_ktime_get_ns() - since_ns + (g ? guard__trap_ns(g) : 0);
 
 	t->spent_ns += took;
 	t->work_ns += took;

@@ -81,15 +81,17 @@ struct otel_usdt_carrier {
  * @ran_ns:       CPU time of the threads that were traced
  * @sample_bytes: as the guard has set it; 0: as it was asked for
  * @stopped:      1: the programs return at once: the probe is to be detached
+ * @trap_ns:      what one trap costs
  * @own:          the programs' own
  *
- * The loader clears @sample_bytes and @stopped when it attaches.
+ * The loader clears @sample_bytes and @stopped when it attaches, and measures @trap_ns.
  */
 struct otel_guard {
 	__u64 spent_ns;
 	__u64 ran_ns;
 	__u64 sample_bytes;
 	__u64 stopped;
+	__u64 trap_ns;
 	__u64 own[4];
 };
 
