@@ -265,7 +265,7 @@ static __noinline int tcp_event__ended(const struct conn *conn, struct sock *sk,
 }
 
 /* Of a connection. What refuses one is told by its span, so it does not come here. */
-static __noinline int tcp_event__reset(const struct conn *conn, struct sock *sk,
+static __noinline int tcp_event__reset(struct conn *conn, struct sock *sk,
 				       enum tcp_direction direction)
 {
 	struct tcp_reset_event *reset;
@@ -274,6 +274,9 @@ static __noinline int tcp_event__reset(const struct conn *conn, struct sock *sk,
 
 	if (!conn || !conn->selected)
 		return 0;
+	/* Up to now. What has ended already has been counted to its end. */
+	if (sk->__sk_common.skc_state != TCP_CLOSE)
+		conn__count_traffic(conn, sk, 0);
 	tcp_event__origin(conn, sk, &whose, &trace);
 	reset = otel_event__begin_log_of(reset_events, tcp_reset_event, &trace, &whose);
 	if (!reset)

@@ -267,7 +267,9 @@ TEST_TIMEOUT(each_connection_is_a_span_on_request, 60)
 	live__must("unload");
 }
 
-#define RESETS 5
+#define RESETS 5 /* the first of them before anything was sent */
+#define RESET_REQUEST 700
+#define RESET_RESPONSE 12345
 
 static void resets(void *ctx, int gate)
 {
@@ -278,7 +280,8 @@ static void resets(void *ctx, int gate)
 	(void)gate;
 	told->pid = getpid();
 	told->port = ntohs(address.v4.sin_port);
-	socket__reset(listener, &address, RESETS);
+	socket__reset(listener, &address, 1, 0, 0);
+	socket__reset(listener, &address, RESETS - 1, RESET_REQUEST, RESET_RESPONSE);
 	close(listener);
 }
 
@@ -310,6 +313,7 @@ TEST_TIMEOUT(resets_and_overflows_are_log_records, 60)
 	struct told *told, *of_full;
 	static struct received logs;
 	__u64 drops = 0;
+	int n_empty = 0;
 
 	load(live, "tcp");
 	told = tell(live);
@@ -325,16 +329,25 @@ TEST_TIMEOUT(resets_and_overflows_are_log_records, 60)
 	for (int i = 0; i < logs.n; i++) {
 		struct json_object *record = logs.at[i].item;
 		bool sent = !strcmp(otlp_json__attr(record, "network.io.direction"), "transmit");
+		bool empty = !strcmp(otlp_json__attr(record, "network.tcp.io.transmit"), "0");
 
 		expect_number(logs.at[i].resource, "process.pid", told->pid);
 		expect_number(record, "thread.id", told->pid);
 		expect_text(record, "network.tcp.handshake.role", sent ? "server" : "client");
-		expect_number(record, "network.tcp.io.transmit", 0);
-		expect_number(record, "network.tcp.io.receive", 0);
+		n_empty += empty;
+		expect_number(record, "network.tcp.io.transmit",
+			      empty  ? 0
+			      : sent ? RESET_RESPONSE
+				     : RESET_REQUEST);
+		expect_number(record, "network.tcp.io.receive",
+			      empty  ? 0
+			      : sent ? RESET_REQUEST
+				     : RESET_RESPONSE);
 		expect_text(record, "network.peer.address", "127.0.0.1");
 		expect_number(record, sent ? "network.local.port" : "network.peer.port",
 			      told->port);
 	}
+	EXPECT_EQ(n_empty, 2);
 
 	received__logs(&logs, root, "tcp", "system.network.tcp.listen.overflow",
 		       live__path(live, "full"));

@@ -204,7 +204,7 @@ static void reset(void *ctx, int gate)
 
 	(void)ctx;
 	(void)gate;
-	socket__reset(listener, &address, FAILURES);
+	socket__reset(listener, &address, FAILURES, 0, 0);
 }
 
 /* The same cgroup: what is sent comes to nobody. */

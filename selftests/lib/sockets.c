@@ -173,7 +173,8 @@ int socket__connect(const union address *address)
 	return fd;
 }
 
-void socket__reset(int listener, const union address *address, int n)
+void socket__reset(int listener, const union address *address, int n, size_t request,
+		   size_t response)
 {
 	struct linger at_once = {.l_onoff = 1, .l_linger = 0};
 	int client, server;
@@ -183,6 +184,12 @@ void socket__reset(int listener, const union address *address, int n)
 		client = socket__connect(address);
 		server = accept(listener, NULL, NULL);
 		ASSERT_GE(server, 0);
+		socket__send_all(client, request);
+		ASSERT_EQ(socket__receive_all(server, request), request);
+		socket__send_all(server, response);
+		ASSERT_EQ(socket__receive_all(client, response), response);
+		while (socket__info(client).tcpi_unacked || socket__info(server).tcpi_unacked)
+			usleep(1000);
 		ASSERT_EQ(setsockopt(server, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once)), 0);
 		close(server);
 		ASSERT_EQ(recv(client, &byte, 1, 0), -1);

@@ -69,8 +69,13 @@ int socket__listen(union address *address, int backlog);
 /** socket__connect() - a TCP socket that is connected, or -errno */
 int socket__connect(const union address *address);
 
-/** socket__reset() - so many connections to a listener, each of which its end resets at once */
-void socket__reset(int listener, const union address *address, int n);
+/**
+ * socket__reset() - so many connections to a listener, each of which its end resets
+ * @request:  bytes that have come to it before, and are acknowledged
+ * @response: likewise what it has sent
+ */
+void socket__reset(int listener, const union address *address, int n, size_t request,
+		   size_t response);
 
 /** socket__send_all(), socket__receive_all() - exactly so many bytes; until the end of it: all */
 void socket__send_all(int fd, size_t n);
