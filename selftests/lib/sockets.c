@@ -120,7 +120,7 @@ void gate__await(int gate)
 	struct pollfd poll_fd = {.fd = gate, .events = POLLIN};
 	char byte;
 
-	ASSERT_EQ(poll(&poll_fd, 1, 60000), 1);
+	ASSERT_EQ(poll(&poll_fd, 1, 60000 * ktap__factor()), 1);
 	ASSERT_EQ(recv(gate, &byte, 1, 0), 1);
 }
 
