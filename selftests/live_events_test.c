@@ -303,7 +303,8 @@ TEST_TIMEOUT(clock_is_set_in_between, 60)
 
 /*
  * The machine sleeps while a thread waits: the span is as long as that was, and begins before it.
- * By request only, as a machine that is late may be woken before it sleeps, and then never.
+ * By request only (make long), as a machine that is late may be woken before it sleeps, and then
+ * never.
  */
 TEST_TIMEOUT(machine_sleeps_in_between, 120)
 {
