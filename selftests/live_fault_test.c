@@ -3,7 +3,8 @@
  * A loader that is killed at any of its steps, and one whose system calls fail: the next command
  * goes on from there, what was counted stays, and after an unload nothing is left in the kernel.
  *
- * Every step of every command is some thousand runs: FAULT_EVERY=1. By default it is a spread.
+ * Every step of every command is some thousand runs: FAULT_EVERY=1, or in parts FAULT_EVERY=3 with
+ * FAULT_FROM=0, 1 and 2, of one command by FAULT_COMMAND=NAME. By default it is a spread.
  */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -341,8 +342,8 @@ static int every(void)
 static void go_through(const struct fault *faults, int n)
 {
 	_cleanup_live_ struct live *live = live__begin();
-	int all = 0, done = 0, failed = 0, skip = every();
-	const char *only = getenv("FAULT_COMMAND");
+	const char *only = getenv("FAULT_COMMAND"), *from = getenv("FAULT_FROM");
+	int all = 0, done = 0, failed = 0, skip = every(), first = from ? atoi(from) % skip : 0;
 
 	prepare(live);
 	for (size_t i = 0; i < COMMANDS; i++) {
@@ -360,7 +361,7 @@ static void go_through(const struct fault *faults, int n)
 							.error = faults[f].error,
 							.step = step};
 
-				if (all++ % skip)
+				if (all++ % skip != first)
 					continue;
 				done++;
 				failed += !one_fault(live, &commands[i], &inject, step % 3 == 0);
