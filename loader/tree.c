@@ -23,11 +23,15 @@
 #define GROUP "otelbpf"
 #define LOCK_TRIES 100
 
-/* The exporter's group, if the machine has it. Failing to hand over is no failure. */
-static void set_owner(const char *path, mode_t mode)
+/*
+ * The exporter's group, if the machine has it. Failing to hand over is no failure. A directory is
+ * known by its descriptor; pins cannot be opened so.
+ */
+static void set_owner(int dir_fd, const char *path, mode_t mode)
 {
-	static int asked;
 	static gid_t gid = -1;
+	static int asked;
+	int err = 0;
 
 	if (!asked) {
 		const struct group *group = getgrnam(GROUP);
@@ -35,18 +39,32 @@ static void set_owner(const char *path, mode_t mode)
 		gid = group ? group->gr_gid : (gid_t)-1;
 		asked = 1;
 	}
-	if (gid != (gid_t)-1 && chown(path, -1, gid))
-		return;
+	if (gid != (gid_t)-1)
+		err = dir_fd >= 0 ? fchown(dir_fd, -1, gid) : chown(path, -1, gid);
 	/* The mode that mkdir and BPF_OBJ_PIN were given has gone through the umask. */
-	if (chmod(path, mode))
-		return;
+	if (!err)
+		err = dir_fd >= 0 ? fchmod(dir_fd, mode) : chmod(path, mode);
+	(void)err;
 }
 
 int tree__make_dir(const char *path)
 {
-	if (mkdir(path, DIR_MODE))
-		return errno == EEXIST ? 0 : -errno;
-	set_owner(path, DIR_MODE);
+	bool made = !mkdir(path, DIR_MODE);
+	_cleanup_fd_ int fd = -1;
+	struct stat st;
+
+	if (!made && errno != EEXIST)
+		return -errno;
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ELOOP || errno == ENOTDIR ? -EPERM : -errno;
+	if (fstat(fd, &st))
+		return -errno;
+	/* bpffs is everybody's to make directories in, unless it is mounted otherwise. */
+	if ((st.st_uid && st.st_uid != geteuid()) || st.st_mode & S_IWOTH)
+		return -EPERM;
+	if (made)
+		set_owner(fd, path, DIR_MODE);
 	return 0;
 }
 
@@ -164,9 +182,8 @@ int tree__begin(const char *pin_dir, const char *name)
 	/* Others who finish remove what they no longer need, also PINDIR itself: try again. */
 	for (int tries = 0; lock < 0 && tries < LOCK_TRIES; tries++) {
 		err = tree__make_dir(pin_dir);
-		if (err)
-			return err;
-		err = tree__make_dir(path);
+		if (!err)
+			err = tree__make_dir(path);
 		if (!err)
 			lock = err = tree__lock(path, TREE_WAIT);
 		if (err < 0 && err != -ENOENT)
@@ -174,7 +191,10 @@ int tree__begin(const char *pin_dir, const char *name)
 	}
 	if (lock < 0)
 		return -ENOENT;
-	err = remove_load(pin_dir, name, path);
+	/* PINDIR has stayed as long as ours is in it; before that it may have become another's. */
+	err = tree__make_dir(pin_dir);
+	if (!err)
+		err = remove_load(pin_dir, name, path);
 	if (!err)
 		err = path__format(path, "%s/%s" TREE_OLD, pin_dir, name);
 	if (!err)
@@ -237,6 +257,6 @@ int tree__pin(int fd, const char *fmt, ...)
 		return -ENAMETOOLONG;
 	if (bpf_obj_pin(fd, path))
 		return -errno;
-	set_owner(path, PIN_MODE);
+	set_owner(-1, path, PIN_MODE);
 	return 0;
 }

@@ -19,10 +19,10 @@
 #define TREE_OLD "~old"
 
 /**
- * tree__make_dir - mkdir with our mode and group; an existing directory is left alone
+ * tree__make_dir - mkdir with our mode and group; a directory of ours that is there is left alone
  * @path: its parent exists
  *
- * Return: 0 or -errno.
+ * Return: 0; -EPERM if what is there is somebody else's; or -errno.
  */
 int tree__make_dir(const char *path);
 

@@ -402,4 +402,77 @@ TEST(pin_dir_below_somebody_elses)
 	ASSERT_EQ(rmdir(theirs), 0);
 }
 
+/**
+ * struct rival - somebody else who makes the pin directory while a load is about to
+ * @dir:  in which everybody may, as in bpffs by default
+ * @link: a symbolic link there, to this directory; NULL: a directory
+ * @came: it has been made
+ */
+struct rival {
+	int dir;
+	const char *link;
+	bool came;
+};
+
+static void come_first(void *ctx, int pid, long call)
+{
+	struct rival *rival = ctx;
+
+	(void)pid;
+	if (rival->came || (call != SYS_mkdir && call != SYS_mkdirat))
+		return;
+	ASSERT_EQ(seteuid(NOBODY), 0);
+	if (rival->link)
+		ASSERT_EQ(symlinkat(rival->link, rival->dir, "pins"), 0);
+	else
+		ASSERT_EQ(mkdirat(rival->dir, "pins", 0700), 0);
+	ASSERT_EQ(seteuid(0), 0);
+	rival->came = true;
+}
+
+/* Between the look at a directory that is not there and making it, somebody else makes it. */
+TEST_TIMEOUT(somebody_else_makes_the_pin_dir_first, 60)
+{
+	_cleanup_live_ struct live *live = live__begin();
+	char everybodys[128], theirs[160], pins[160], filter[PATH_MAX + 16], err[PATH_MAX];
+	const char *const argv[] = {BUILD_DIR "/otelbpf",
+				    "load",
+				    SYSCALLS_OBJECT,
+				    "--filter",
+				    filter,
+				    "--pin-dir",
+				    pins,
+				    NULL};
+	struct rival rivals[] = {{.link = NULL}, {.link = theirs}};
+	struct stat st;
+
+	snprintf(err, sizeof(err), "%s/err", live->tmp);
+	snprintf(filter, sizeof(filter), "cgroup=%s", live->cgroup);
+	snprintf(everybodys, sizeof(everybodys), "%s/everybodys", live->shared_dir);
+	snprintf(pins, sizeof(pins), "%s/pins", everybodys);
+	snprintf(theirs, sizeof(theirs), "%s/theirs", everybodys);
+	ASSERT_EQ(mkdir(everybodys, 0700), 0);
+	ASSERT_EQ(chmod(everybodys, 01777), 0);
+	ASSERT_EQ(mkdir(theirs, 0700), 0);
+	ASSERT_EQ(chown(theirs, NOBODY, NOBODY), 0);
+	for (size_t i = 0; i < sizeof(rivals) / sizeof(rivals[0]); i++) {
+		struct inject inject = {.error = EIO, .each = come_first, .ctx = &rivals[i]};
+
+		rivals[i].dir = open(everybodys, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		ASSERT_GE(rivals[i].dir, 0);
+		if (!inject__run(&inject, err, argv))
+			SKIP("cannot trace processes here");
+		close(rivals[i].dir);
+		EXPECT_TRUE(rivals[i].came);
+		EXPECT_EQ(inject.code, EXIT_PERMISSION);
+		EXPECT_LE(unlink(pins), 0);
+		EXPECT_TRUE(!rmdir(pins) || errno == ENOENT); /* empty, or removed as such */
+	}
+	ASSERT_EQ(stat(theirs, &st), 0);
+	EXPECT_EQ(st.st_mode & 07777, 0700);
+	EXPECT_EQ(st.st_gid, NOBODY);
+	EXPECT_EQ(rmdir(theirs), 0); /* so it is empty */
+	ASSERT_EQ(rmdir(everybodys), 0);
+}
+
 TEST_MAIN()
