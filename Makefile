@@ -301,6 +301,7 @@ install: all
 		$(DESTDIR)$(sysusersdir) $(DESTDIR)$(docdir)/examples
 	install -m 0755 $(B)/otelbpf $(B)/otelbpf-exporter $(DESTDIR)$(bindir)
 	install -m 0644 $(PROGS) $(DESTDIR)$(libdir)
+	install -m 0755 packaging/upgrade $(DESTDIR)$(libdir)
 	install -m 0644 headers/otelbpf/*.h vmlinux/flavors.h $(DESTDIR)$(includedir)/otelbpf
 	install -m 0644 docs/man/*.8 $(DESTDIR)$(mandir)/man8
 	install -m 0644 docs/man/*.5 $(DESTDIR)$(mandir)/man5
