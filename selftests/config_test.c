@@ -7,10 +7,13 @@
 #include <fcntl.h>
 #include <json-c/json.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "config.h"
@@ -19,6 +22,7 @@
 #include "random.h"
 #include "live.h"
 
+#define READS 1000 /* of a configuration that others exchange, and as many exchanges */
 #define CORPUS SELFTESTS_DIR "/corpus/config"
 
 static struct output output;
@@ -259,6 +263,82 @@ TEST(what_is_another_users_is_refused)
 	expect_refused("over2.yaml", "user 65534");
 	ASSERT_EQ(symlink("theirs/..", in_dir("through")), 0);
 	expect_refused("through/a.yaml", "user 65534");
+}
+
+/* Until it is killed: who could do that has more power than anybody but root. */
+static pid_t start_exchanging(const char *name, const char *other, int *times)
+{
+	char one[PATH_MAX], two[PATH_MAX];
+	pid_t pid;
+
+	strcpy(one, in_dir(name));
+	strcpy(two, in_dir(other));
+	pid = fork();
+	ASSERT_GE(pid, 0);
+	while (!pid) {
+		if (renameat2(AT_FDCWD, one, AT_FDCWD, two, RENAME_EXCHANGE))
+			_exit(1);
+		__atomic_add_fetch(times, 1, __ATOMIC_RELAXED);
+	}
+	return pid;
+}
+
+/* A configuration is refused or ours, never theirs, whatever is in its place at which moment. */
+static void read_while_exchanging(const char *name, const char *other, const char *path)
+{
+	int *times = mmap(NULL, sizeof(*times), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+			  -1, 0);
+	int reads = 0, taken = 0;
+	pid_t pid;
+
+	ASSERT_TRUE(times != MAP_FAILED);
+	pid = start_exchanging(name, other, times);
+	while (reads < READS || __atomic_load_n(times, __ATOMIC_RELAXED) < READS) {
+		struct config config;
+		const struct config_node *preset;
+		int code = config__read(&config, in_dir(path));
+
+		reads++;
+		if (!code) {
+			preset = config__find(config.root, "preset");
+			ASSERT_TRUE(preset);
+			taken += !strcmp(preset->text, "debug");
+		} else {
+			EXPECT_TRUE(code == EXIT_PERMISSION || code == EXIT_CONFIG);
+		}
+		config__free(&config);
+		ASSERT_EQ(waitpid(pid, NULL, WNOHANG), 0);
+	}
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	if (!EXPECT_EQ(taken, 0))
+		printf("%s: theirs in %d of %d reads\n", path, taken, reads);
+}
+
+TEST(what_is_exchanged_meanwhile_is_not_taken)
+{
+	if (geteuid())
+		SKIP("not root: cannot give files away");
+	write_text("ours.yaml", "preset: staging\n");
+	write_text("theirs.yaml", "preset: debug\n");
+	ASSERT_EQ(chown(in_dir("theirs.yaml"), 65534, 65534), 0);
+	read_while_exchanging("ours.yaml", "theirs.yaml", "ours.yaml");
+
+	ASSERT_EQ(symlink("theirs.yaml", in_dir("link.yaml")), 0);
+	ASSERT_EQ(lchown(in_dir("link.yaml"), 65534, 65534), 0);
+	write_text("ours.yaml", "preset: staging\n");
+	ASSERT_EQ(chown(in_dir("ours.yaml"), 0, 0), 0);
+	write_text("theirs.yaml", "preset: debug\n");
+	ASSERT_EQ(chown(in_dir("theirs.yaml"), 65534, 65534), 0);
+	read_while_exchanging("ours.yaml", "link.yaml", "ours.yaml");
+
+	ASSERT_EQ(mkdir(in_dir("ours"), 0755), 0);
+	ASSERT_EQ(mkdir(in_dir("theirs"), 0755), 0);
+	write_text("ours/" CONFIG_FILE, "preset: staging\n");
+	write_text("theirs/" CONFIG_FILE, "preset: debug\n");
+	ASSERT_EQ(chown(in_dir("theirs/" CONFIG_FILE), 65534, 65534), 0);
+	ASSERT_EQ(chown(in_dir("theirs"), 65534, 65534), 0);
+	read_while_exchanging("ours", "theirs", "ours");
 }
 
 /* --- what is in force --------------------------------------------------------------- */
