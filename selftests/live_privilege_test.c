@@ -6,6 +6,7 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,7 @@
 #define BIT(capability) (1ULL << (capability))
 #define NOBODY 65534
 #define GROUP_ID 4711
+#define REWRITTEN_LOADS 6
 
 static struct output output;
 
@@ -473,6 +475,56 @@ TEST_TIMEOUT(somebody_else_makes_the_pin_dir_first, 60)
 	EXPECT_EQ(st.st_gid, NOBODY);
 	EXPECT_EQ(rmdir(theirs), 0); /* so it is empty */
 	ASSERT_EQ(rmdir(everybodys), 0);
+}
+
+/* As nobody, until it is killed: an object is cut in half and whole again, under whoever reads it.
+ */
+static pid_t start_rewriting(const char *path)
+{
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+	struct stat st;
+	char *whole;
+	pid_t pid;
+
+	ASSERT_TRUE(fd >= 0 && !fstat(fd, &st));
+	whole = malloc(st.st_size);
+	ASSERT_TRUE(whole && pread(fd, whole, st.st_size, 0) == st.st_size);
+	pid = fork();
+	ASSERT_GE(pid, 0);
+	if (!pid) {
+		as_nobody(NULL);
+		while (!ftruncate(fd, st.st_size / 2) &&
+		       pwrite(fd, whole, st.st_size, 0) == st.st_size)
+			;
+		_exit(1);
+	}
+	free(whole);
+	close(fd);
+	return pid;
+}
+
+/* Whose object it is, is for whoever names it; whatever it is, it is loaded whole or not at all. */
+TEST_TIMEOUT(an_object_that_somebody_rewrites, 60)
+{
+	_cleanup_live_ struct live *live = live__begin();
+	char object[128], filter[PATH_MAX + 16];
+	pid_t pid;
+
+	snprintf(object, sizeof(object), "%s/syscalls.bpf.o", live->tmp);
+	snprintf(filter, sizeof(filter), "cgroup=%s", live->cgroup);
+	copy_file(SYSCALLS_OBJECT, object, 0666);
+	pid = start_rewriting(object);
+	for (int i = 0; i < REWRITTEN_LOADS; i++) {
+		live__otelbpf(&output, "load", "-q", object, "--filter", filter);
+		if (output.code) {
+			live__expect_failure(live, &output, EXIT_LOAD, NULL);
+			continue;
+		}
+		EXPECT_EQ(live__left_behind(live), 1);
+		live__must("unload", "-q");
+	}
+	ASSERT_EQ(kill(pid, SIGKILL), 0);
+	EXPECT_EQ(live__wait(pid), -SIGKILL);
 }
 
 TEST_MAIN()
