@@ -147,7 +147,10 @@ static void say_options(const struct config_probe *probe, const char *pin_dir, b
 	for (int i = 0; i < probe->args.sets && len < sizeof(now); i++)
 		len += snprintf(now + len, sizeof(now) - len, "%s%s", i ? " " : "",
 				strchr(probe->args.set[i], '.') + 1);
-	inform("%s: options '%s' become '%s'", probe->target.probe, loaded.meta.options, now);
+	/* The same ones for another build of the object. */
+	if (strcmp(loaded.meta.options, now))
+		inform("%s: options '%s' become '%s'", probe->target.probe, loaded.meta.options,
+		       now);
 	probe__close(&loaded);
 }
 
