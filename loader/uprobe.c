@@ -267,7 +267,7 @@ static void attach_functions(struct job *job, struct uprobe_file *file, const ch
 
 /*
  * For a guard: what the functions that a file is found by cost; of USDT probes, which stand on
- * nothing, an instruction that is emulated. Once for each kind; the guard gets the largest.
+ * nothing, an instruction that is emulated. Once for each kind; the guard has the largest.
  */
 static void measure_trap(struct job *job, struct uprobe_file *file,
 			 const struct uprobe_names *names)
@@ -358,10 +358,7 @@ static int attach_file(const char *path, void *ctx)
 	return 0;
 }
 
-/*
- * The guard of a probe, to be written while programs add to it; NULL: it has none. One that has
- * stopped the probe gives it another chance.
- */
+/* The guard of a probe, to be written while programs add to it; NULL: it has none. */
 static struct otel_guard *map_guard(const char *dir)
 {
 	struct otel_guard *guard, now;
@@ -370,17 +367,22 @@ static struct otel_guard *map_guard(const char *dir)
 	if (fd < 0)
 		return NULL;
 	guard = mmap(NULL, sizeof(*guard), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (guard == MAP_FAILED)
-		return NULL;
-	guard->stopped = guard->sample_bytes = 0;
-	return guard;
+	return guard == MAP_FAILED ? NULL : guard;
 }
+
+static void unmap_guard(struct otel_guard **guard)
+{
+	if (*guard)
+		munmap(*guard, sizeof(**guard));
+}
+#define _cleanup_guard_ __attribute__((cleanup(unmap_guard)))
 
 int uprobe__attach(const char *dir, const struct attachable *list, int n, struct failure *failure)
 {
 	struct job job = {.dir = dir, .list = list, .n = n};
 	struct uprobe_targets targets = {.kind = kind_of, .found = attach_file, .ctx = &job};
 	const char *binary = job.wanted.targets.binary, *cgroup = job.wanted.targets.cgroup;
+	_cleanup_guard_ struct otel_guard *guard = NULL;
 	bool any = false;
 	int err;
 
@@ -388,7 +390,11 @@ int uprobe__attach(const char *dir, const struct attachable *list, int n, struct
 		any |= hook__on_functions(list[i].section);
 	if (!any)
 		return 0;
-	job.guard = map_guard(dir);
+	job.guard = guard = map_guard(dir);
+	/* A probe that has stopped itself gets another chance, and what it traps on may be other
+	 * code. */
+	if (guard)
+		guard->stopped = guard->sample_bytes = guard->trap_ns = 0;
 	err = read_targets(dir, &job.wanted);
 	if (err)
 		return failed(failure, EXIT_MAP, "cannot read %s/map/targets: %s", dir,
@@ -472,7 +478,8 @@ static int look_through(struct job *job, char ***names)
 void uprobe__follow(const char *probe, const char *dir, const struct attachable *list, int n)
 {
 	_cleanup_names_ char **names = NULL;
-	struct job job = {.dir = dir, .list = list, .n = n};
+	_cleanup_guard_ struct otel_guard *guard = map_guard(dir);
+	struct job job = {.dir = dir, .list = list, .n = n, .guard = guard};
 	int err = look_through(&job, &names);
 
 	if (job.links)

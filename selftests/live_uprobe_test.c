@@ -132,13 +132,27 @@ TEST_TIMEOUT(guard_measures_traps, 120)
 {
 	_cleanup_live_ struct live *live = live__begin();
 	double emulated, stepped;
+	char set[PATH_MAX + 32];
 	struct otel_guard guard;
 	struct tool tool;
+	pid_t watch;
 
 	emulated = trap_in(live, ALLOCATE);
 	stepped = trap_in(live, BUILD_DIR "/selftests/tools/libstepped.so");
 	EXPECT_GT(emulated, 50);
 	EXPECT_GT(stepped, 1.2 * emulated);
+	/* What a watch attaches later is measured, too. */
+	live__make_cgroup(live, "later");
+	snprintf(set, sizeof(set), "malloc.cgroup=%s", live__cgroup(live, "later"));
+	live__must("load", "-q", MALLOC_OBJECT, "--set", set);
+	EXPECT_EQ(guard_now(live).trap_ns, 0);
+	TOOL_IN(&tool, live, ALLOCATE, "later", "mix");
+	watch = live__start_otelbpf("watch", "-q");
+	EXPECT_TRUE(wait_for_status("in 1 file", true));
+	EXPECT_GT(guard_now(live).trap_ns, 0);
+	EXPECT_EQ(live__stop(watch), 0);
+	tool__end(&tool);
+	live__must("unload", "-q", "malloc");
 	/* With next to nothing sampled traps are all that there is. */
 	TOOL_IN(&tool, live, ALLOCATE, "heap", "burn");
 	live__must("load", "-q", MALLOC_OBJECT, "--set", tool.set_pid, "--set",

@@ -84,7 +84,8 @@ struct otel_usdt_carrier {
  * @trap_ns:      what one trap costs
  * @own:          the programs' own
  *
- * The loader clears @sample_bytes and @stopped when it attaches, and measures @trap_ns.
+ * When the loader attaches it clears @sample_bytes and @stopped, and measures @trap_ns; also when a
+ * watch attaches to what came later.
  */
 struct otel_guard {
 	__u64 spent_ns;
