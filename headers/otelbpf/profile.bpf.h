@@ -619,10 +619,8 @@ static __noinline int otel_process__remember(struct otel_process_id *id, struct 
 	if (s->known_in == otel_window.current + 1ULL && s->known.pid == id->pid &&
 	    s->known.exec == id->exec && s->known.start_ns == id->start_ns)
 		return 0;
-	s->known_in = otel_window.current + 1ULL;
-	s->known = *id;
 	if (bpf_map_lookup_elem(&processes, id))
-		return 0;
+		goto known;
 	__builtin_memset(process, 0, sizeof(*process));
 	bpf_probe_read_kernel_str(process->comm, sizeof(process->comm),
 				  BPF_CORE_READ(task, group_leader, comm));
@@ -630,7 +628,12 @@ static __noinline int otel_process__remember(struct otel_process_id *id, struct 
 	file = BPF_CORE_READ(task, mm, exe_file);
 	if (file)
 		otel_path__read(&process->path, file);
-	bpf_map_update_elem(&processes, id, process, BPF_NOEXIST);
+	/* Without memory at this instant: the next time. */
+	if (bpf_map_update_elem(&processes, id, process, BPF_NOEXIST))
+		return 0;
+known:
+	s->known_in = otel_window.current + 1ULL;
+	s->known = *id;
 	return 0;
 }
 

@@ -164,7 +164,8 @@
  * Goes behind SEC(".maps"). A hash map; each entry is one sample of the profile
  * that its value's OTEL_SAMPLES() member describes. The key has members tagged
  * OTEL_WINDOW, OTEL_STACK(), OTEL_RESOURCE(process) and, maybe, OTEL_TRACE;
- * OTEL_ATTR() members are attributes of the sample.
+ * OTEL_ATTR() members are attributes of the sample. Of several in a probe, all have the same key
+ * and value; see OTEL_PROFILE_TABLES().
  */
 #define OTEL_PROFILE OTEL_TAG("profile")
 
