@@ -26,6 +26,7 @@ completiondir = $(prefix)/share/bash-completion/completions
 # Where systemd looks besides /etc: below /usr/local, too.
 unitdir = $(prefix)/lib/systemd/system
 sysusersdir = $(prefix)/lib/sysusers.d
+tmpfilesdir = $(prefix)/lib/tmpfiles.d
 
 CLANG ?= clang
 LLVM_STRIP ?= llvm-strip
@@ -298,7 +299,7 @@ UNITS := $(patsubst packaging/systemd/%.in,%,$(wildcard packaging/systemd/*.serv
 install: all
 	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(libdir) $(DESTDIR)$(includedir)/otelbpf \
 		$(DESTDIR)$(mandir)/man8 $(DESTDIR)$(mandir)/man5 $(DESTDIR)$(completiondir) $(DESTDIR)$(unitdir) \
-		$(DESTDIR)$(sysusersdir) $(DESTDIR)$(docdir)/examples
+		$(DESTDIR)$(sysusersdir) $(DESTDIR)$(tmpfilesdir) $(DESTDIR)$(docdir)/examples
 	install -m 0755 $(B)/otelbpf $(B)/otelbpf-exporter $(DESTDIR)$(bindir)
 	install -m 0644 $(PROGS) $(DESTDIR)$(libdir)
 	install -m 0755 packaging/upgrade $(DESTDIR)$(libdir)
@@ -312,6 +313,7 @@ install: all
 		sed -e 's|@sbindir@|$(bindir)|g' -e 's|@libdir@|$(libdir)|g' packaging/systemd/$$unit.in \
 			>$(DESTDIR)$(unitdir)/$$unit && chmod 0644 $(DESTDIR)$(unitdir)/$$unit || exit 1; done
 	install -m 0644 packaging/systemd/otelbpf.sysusers $(DESTDIR)$(sysusersdir)/otelbpf.conf
+	install -m 0644 packaging/systemd/otelbpf.tmpfiles $(DESTDIR)$(tmpfilesdir)/otelbpf.conf
 	install -m 0644 packaging/examples/* $(DESTDIR)$(docdir)/examples
 
 uninstall:
@@ -319,7 +321,7 @@ uninstall:
 		$(DESTDIR)$(mandir)/man8/otelbpf.8 $(DESTDIR)$(mandir)/man8/otelbpf-exporter.8 \
 		$(DESTDIR)$(mandir)/man5/otelbpf.yaml.5 \
 		$(DESTDIR)$(completiondir)/otelbpf $(DESTDIR)$(completiondir)/otelbpf-exporter \
-		$(UNITS:%=$(DESTDIR)$(unitdir)/%) $(DESTDIR)$(sysusersdir)/otelbpf.conf
+		$(UNITS:%=$(DESTDIR)$(unitdir)/%) $(DESTDIR)$(sysusersdir)/otelbpf.conf $(DESTDIR)$(tmpfilesdir)/otelbpf.conf
 	rm -rf $(DESTDIR)$(libdir) $(DESTDIR)$(includedir)/otelbpf $(DESTDIR)$(docdir)
 
 NAME_VERSION := otelbpf-$(VERSION)

@@ -23,18 +23,18 @@
 
 #define COMMAND(command) (1U << (command))
 
-/* Reading, what is found by id, taking entries out. Creating a map is how a grace period is had. */
+/*
+ * Reading what is pinned, taking entries out. Creating a map is how a grace period is had; types by
+ * their id are of maps that others have pinned.
+ */
 #define COMMANDS                                                                                 \
 	(COMMAND(BPF_MAP_CREATE) | COMMAND(BPF_MAP_LOOKUP_ELEM) | COMMAND(BPF_MAP_UPDATE_ELEM) | \
 	 COMMAND(BPF_MAP_DELETE_ELEM) | COMMAND(BPF_MAP_GET_NEXT_KEY) | COMMAND(BPF_OBJ_GET) |   \
-	 COMMAND(BPF_PROG_GET_NEXT_ID) | COMMAND(BPF_MAP_GET_NEXT_ID) |                          \
-	 COMMAND(BPF_PROG_GET_FD_BY_ID) | COMMAND(BPF_MAP_GET_FD_BY_ID) |                        \
 	 COMMAND(BPF_OBJ_GET_INFO_BY_FD) | COMMAND(BPF_BTF_GET_FD_BY_ID) |                       \
-	 COMMAND(BPF_MAP_LOOKUP_AND_DELETE_ELEM) | COMMAND(BPF_BTF_GET_NEXT_ID) |                \
-	 COMMAND(BPF_MAP_LOOKUP_BATCH) | COMMAND(BPF_MAP_LOOKUP_AND_DELETE_BATCH) |              \
-	 COMMAND(BPF_MAP_UPDATE_BATCH) | COMMAND(BPF_MAP_DELETE_BATCH) |                         \
-	 COMMAND(BPF_LINK_GET_FD_BY_ID) | COMMAND(BPF_LINK_GET_NEXT_ID))
-_Static_assert(BPF_LINK_GET_NEXT_ID == 31 && BPF_ENABLE_STATS == 32, "the mask has 32 bits");
+	 COMMAND(BPF_MAP_LOOKUP_AND_DELETE_ELEM) | COMMAND(BPF_MAP_LOOKUP_BATCH) |               \
+	 COMMAND(BPF_MAP_LOOKUP_AND_DELETE_BATCH) | COMMAND(BPF_MAP_UPDATE_BATCH) |              \
+	 COMMAND(BPF_MAP_DELETE_BATCH))
+_Static_assert(BPF_MAP_DELETE_BATCH < 32 && BPF_ENABLE_STATS == 32, "the mask has 32 bits");
 
 #define LOAD_FIELD(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
 #define GO_IF(number, steps) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, steps, 0)

@@ -14,6 +14,7 @@
 #include "event/layout.h"
 #include "event/ring.h"
 #include "fail.h"
+#include "map_types.h"
 #include "pins.h"
 #include "tagged.h"
 
@@ -148,13 +149,13 @@ void events__free(struct events *events)
 
 /* --- finding rings -------------------------------------------------------------- */
 
-static void describe(struct known *known, const char *probe, const char *name,
+static void describe(struct known *known, const char *pin, const char *probe, const char *name,
 		     const struct bpf_map_info *info)
 {
 	char why[256] = "";
 	__u32 var;
 
-	known->btf = btf__load_from_kernel_by_id(info->btf_id);
+	known->btf = map_types__load(pin, info->btf_id);
 	known->tagged = known->btf ? tagged__new(known->btf) : NULL;
 	var = known->tagged ? tagged__variable(known->btf, name) : 0;
 	if (var && tagged__find(known->tagged, var, -1, "events")) {
@@ -173,8 +174,8 @@ static void describe(struct known *known, const char *probe, const char *name,
 	known->btf = NULL;
 }
 
-static const struct known *look_at(struct events *events, const char *probe, const char *name,
-				   const struct bpf_map_info *info)
+static const struct known *look_at(struct events *events, const char *path, const char *probe,
+				   const char *name, const struct bpf_map_info *info)
 {
 	struct known *known;
 
@@ -188,7 +189,7 @@ static const struct known *look_at(struct events *events, const char *probe, con
 		known->id = info->id;
 		known->next = events->known;
 		events->known = known;
-		describe(known, probe, name, info);
+		describe(known, path, probe, name, info);
 	}
 	known->seen = true;
 	return known;
@@ -201,15 +202,13 @@ struct pin {
 };
 
 static int open_pin(const struct events *events, const char *probe, const char *name,
-		    struct bpf_map_info *info)
+		    char path[PATH_MAX], struct bpf_map_info *info)
 {
 	__u32 len = sizeof(*info);
-	char path[PATH_MAX];
 	int fd;
 
 	memset(info, 0, sizeof(*info));
-	if (snprintf(path, sizeof(path), "%s/%s/map/%s", events->pin_dir, probe, name) >=
-	    (int)sizeof(path))
+	if (snprintf(path, PATH_MAX, "%s/%s/map/%s", events->pin_dir, probe, name) >= PATH_MAX)
 		return -1;
 	fd = bpf_obj_get(path);
 	if (fd >= 0 && bpf_obj_get_info_by_fd(fd, info, &len)) {
@@ -466,6 +465,7 @@ static int open_ring(struct export *export, const char *probe, const struct even
 		reallocarray(export->readings, export->n_readings + 1, sizeof(*export->readings));
 	struct bpf_map_info info;
 	struct reading *reading;
+	char path[PATH_MAX];
 	int fd, err = -ENOENT;
 
 	if (!more)
@@ -481,7 +481,7 @@ static int open_ring(struct export *export, const char *probe, const struct even
 				.clock = event_clock__now(),
 			},
 	};
-	fd = open_pin(export->events, probe, layout->ring, &info);
+	fd = open_pin(export->events, probe, layout->ring, path, &info);
 	if (fd >= 0 && info.type != BPF_MAP_TYPE_RINGBUF)
 		err = -EINVAL;
 	else if (fd >= 0)
@@ -518,7 +518,7 @@ static void close_readings(struct export *export)
 
 static int open_probe(struct export *export, const char *probe)
 {
-	char dir[PATH_MAX], **names = NULL;
+	char dir[PATH_MAX], path[PATH_MAX], **names = NULL;
 	int n, count = 0, names_fd = -1, err = 0;
 	struct pin *pins;
 
@@ -528,9 +528,10 @@ static int open_probe(struct export *export, const char *probe)
 	n = pins__list(dir, &names);
 	pins = n > 0 ? calloc(n, sizeof(*pins)) : NULL;
 	for (int i = 0; pins && i < n; i++) {
-		pins[i].fd = open_pin(export->events, probe, names[i], &pins[i].info);
+		pins[i].fd = open_pin(export->events, probe, names[i], path, &pins[i].info);
 		if (pins[i].fd >= 0 && pins[i].info.btf_id)
-			pins[i].known = look_at(export->events, probe, names[i], &pins[i].info);
+			pins[i].known =
+				look_at(export->events, path, probe, names[i], &pins[i].info);
 		if (pins[i].known && pins[i].known->is_names)
 			names_fd = pins[i].fd;
 	}

@@ -556,16 +556,17 @@ int exporter__start(struct exporter *exporter, const struct settings *settings,
 	exporter->counts = stats__new(clock_ns(CLOCK_REALTIME));
 	if (!exporter->counts)
 		return fail(EXIT_INTERNAL, "no memory");
-	code = outputs__open(&exporter->outputs, settings->specs,
-			     settings->view ? 0 : settings->n_specs, settings->format,
-			     exporter->counts,
-			     preference->delta_sums || preference->delta_histograms, stop);
+	code = outputs__open(
+		&exporter->outputs, settings->specs, settings->view ? 0 : settings->n_specs,
+		settings->format, exporter->counts,
+		preference->delta_sums || preference->delta_histograms ? &exporter->there : NULL,
+		stop);
 	if (code)
 		return code;
 	code = pins__check(settings->pin_dir);
 	if (code)
 		return code;
-	exporter->tables = tables__new(settings->pin_dir);
+	exporter->tables = tables__new(settings->pin_dir, &exporter->there);
 	exporter->overhead = overhead__new();
 	exporter->resources =
 		resources__new(getenv("OTEL_RESOURCE_ATTRIBUTES"), getenv("OTEL_SERVICE_NAME"));
@@ -605,5 +606,6 @@ void exporter__end(struct exporter *exporter)
 	metrics__free(exporter->metrics);
 	resources__free(exporter->resources);
 	tables__free(exporter->tables);
+	sources__free(&exporter->there);
 	overhead__free(exporter->overhead);
 }

@@ -56,6 +56,7 @@ struct exporter {
 	struct outputs outputs;
 	struct stats *counts;
 	struct tables *tables;
+	struct sources there; /* of the last read */
 	struct overhead *overhead;
 	struct resources *resources;
 	struct metrics *metrics;

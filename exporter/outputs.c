@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include "fail.h"
-#include "tables.h"
 
 #define NS 1000000000ULL
 #define BEHIND "behind"
@@ -26,7 +25,7 @@ static __u64 monotonic(void)
 }
 
 int outputs__open(struct outputs *outputs, const char *const *specs, int n, const char *format,
-		  struct stats *stats, bool deltas, const volatile bool *stop)
+		  struct stats *stats, const struct sources *deltas, const volatile bool *stop)
 {
 	int code;
 
@@ -44,7 +43,7 @@ int outputs__open(struct outputs *outputs, const char *const *specs, int n, cons
 		one->output = output__open(specs[outputs->n], format, &code);
 		if (!one->output)
 			return code;
-		one->baseline = deltas ? baseline__new(tables__is_there) : NULL;
+		one->baseline = deltas ? baseline__new(deltas) : NULL;
 		if (n > 1)
 			one->sender = sender__new(one->output, outputs->wake, stop);
 		if (stats__output(stats, specs[outputs->n]) < 0 || (deltas && !one->baseline) ||

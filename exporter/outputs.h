@@ -67,13 +67,13 @@ struct outputs {
  * outputs__open - open all of them
  * @outputs: zeroed; outputs__close() also after a failure
  * @stats:   kept, not owned
- * @deltas:  each has a baseline
+ * @deltas:  kept: what the last read met, of which each has a baseline; NULL: all is cumulative
  * @stop:    see output__send()
  *
  * Return: an exit code.
  */
 int outputs__open(struct outputs *outputs, const char *const *specs, int n, const char *format,
-		  struct stats *stats, bool deltas, const volatile bool *stop);
+		  struct stats *stats, const struct sources *deltas, const volatile bool *stop);
 void outputs__close(struct outputs *outputs);
 
 /** outputs__limit - the largest request that all of them take */

@@ -154,9 +154,10 @@ struct program {
 	struct bpf_prog_info info;
 };
 
-static int read_programs(const char *dir, char **names, int n, struct program *programs,
-			 __u64 *bytes)
+static int read_programs(const struct overhead_probe *probe, char **names, int n,
+			 struct program *programs, __u64 *bytes)
 {
+	LIBBPF_OPTS(bpf_obj_get_opts, read_only, .file_flags = BPF_F_RDONLY);
 	char path[4096];
 	int found = 0;
 
@@ -165,14 +166,19 @@ static int read_programs(const char *dir, char **names, int n, struct program *p
 		__u32 len = sizeof(program->info);
 		int fd = -1;
 
-		if (snprintf(path, sizeof(path), "%s/prog/%s", dir, names[i]) < (int)sizeof(path))
-			fd = bpf_obj_get(path);
-		if (fd < 0)
-			continue;
-		program->name = names[i];
-		*bytes += fdinfo__memory(fd);
-		found += !bpf_obj_get_info_by_fd(fd, &program->info, &len);
-		close(fd);
+		if (snprintf(path, sizeof(path), "%s/prog/%s", probe->dir, names[i]) <
+		    (int)sizeof(path))
+			fd = bpf_obj_get_opts(path, &read_only);
+		if (fd < 0 || bpf_obj_get_info_by_fd(fd, &program->info, &len)) {
+			probe->there->unsure = true;
+		} else {
+			program->name = names[i];
+			*bytes += fdinfo__memory(fd);
+			sources__add(probe->there, (struct series_source){program->info.id, true});
+			found++;
+		}
+		if (fd >= 0)
+			close(fd);
 	}
 	return found;
 }
@@ -255,7 +261,7 @@ int overhead__read(struct overhead *overhead, struct metrics *metrics,
 		if (!programs)
 			err = -ENOMEM;
 		else
-			n = read_programs(probe->dir, names, n, programs, &bytes);
+			n = read_programs(probe, names, n, programs, &bytes);
 	}
 	if (!err)
 		err = put_sizes(overhead, metrics, probe, bytes);

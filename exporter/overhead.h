@@ -38,11 +38,13 @@ void overhead__refresh(struct overhead *overhead);
  * @scope:   InstrumentationScope.name, which has been begun
  * @meta:    as the loader wrote it
  * @map_bytes: kernel memory of its maps
+ * @there:     its programs are added
  */
 struct overhead_probe {
 	const char *name, *dir, *scope;
 	const struct otel_meta *meta;
 	__u64 map_bytes;
+	struct sources *there;
 };
 
 /**

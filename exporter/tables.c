@@ -14,6 +14,7 @@
 
 #include "fail.h"
 #include "fdinfo.h"
+#include "map_types.h"
 #include "overhead.h"
 #include "pins.h"
 #include "tagged.h"
@@ -52,6 +53,7 @@ struct final {
 
 struct tables {
 	const char *pin_dir;
+	struct sources *there;
 	struct table *known;
 	struct types *types;
 	char *keys, *values;
@@ -62,12 +64,14 @@ struct tables {
 	struct overhead *overhead;
 };
 
-struct tables *tables__new(const char *pin_dir)
+struct tables *tables__new(const char *pin_dir, struct sources *there)
 {
 	struct tables *tables = calloc(1, sizeof(*tables));
 
-	if (tables)
+	if (tables) {
 		tables->pin_dir = pin_dir;
+		tables->there = there;
+	}
 	return tables;
 }
 
@@ -92,7 +96,7 @@ static void types__put(struct tables *tables, struct types *types)
 	free(types);
 }
 
-static struct types *types__get(struct tables *tables, __u32 id)
+static struct types *types__get(struct tables *tables, const char *pin, __u32 id)
 {
 	struct types *types;
 
@@ -108,7 +112,7 @@ static struct types *types__get(struct tables *tables, __u32 id)
 	types->users = 1;
 	types->next = tables->types;
 	tables->types = types;
-	types->btf = btf__load_from_kernel_by_id(id);
+	types->btf = map_types__load(pin, id);
 	types->tagged = types->btf ? tagged__new(types->btf) : NULL;
 	if (!types->tagged) {
 		int err = errno;
@@ -134,9 +138,12 @@ static void describe(struct tables *tables, struct table *table, const char *pat
 
 	if (!info->btf_id)
 		return; /* nothing to learn from */
-	table->types = types__get(tables, info->btf_id);
+	table->types = types__get(tables, path, info->btf_id);
 	if (!table->types) {
-		warn("%s: cannot read its BTF: %s", path, strerror(errno));
+		warn("%s: cannot read its BTF: %s%s", path, strerror(errno),
+		     errno == EPERM ? " (CAP_SYS_ADMIN is needed for what was not loaded by "
+				      "otelbpf, or by one without that)"
+				    : "");
 		return;
 	}
 	var = tagged__variable(table->types->btf, name);
@@ -165,6 +172,7 @@ static struct table *find_table(struct tables *tables, int fd, const char *path,
 
 	if (bpf_obj_get_info_by_fd(fd, &info, &len))
 		return NULL; /* a pinned program or link */
+	sources__add(tables->there, (struct series_source){info.id, false});
 	for (table = tables->known; table; table = table->next)
 		if (table->id == info.id)
 			break;
@@ -450,9 +458,13 @@ static void open_map(struct tables *tables, struct pinned *map, const char *name
 {
 	map->fd = bpf_obj_get(map->path);
 	if (map->fd < 0) {
+		tables->there->unsure = true;
 		if (errno != ENOENT)
 			warn("%s: cannot be opened: %s%s", map->path, strerror(errno),
-			     errno == EPERM || errno == EACCES ? " (CAP_BPF is needed)" : "");
+			     errno == EPERM    ? " (CAP_BPF is needed)"
+			     : errno == EACCES ? " (it is another user's: load it again, or "
+						 "CAP_DAC_OVERRIDE is needed)"
+					       : "");
 		return;
 	}
 	if (is_map(map->fd))
@@ -464,7 +476,8 @@ static int read_overhead(struct tables *tables, struct metrics *metrics, const c
 			 int n)
 {
 	char dir[PATH_MAX];
-	struct overhead_probe own = {.name = probe, .dir = dir, .scope = scope, .meta = meta};
+	struct overhead_probe own = {
+		.name = probe, .dir = dir, .scope = scope, .meta = meta, .there = tables->there};
 
 	/* What somebody else pinned is no probe. */
 	if (!tables->overhead || !meta->abi ||
@@ -533,6 +546,7 @@ static int read_probe(struct tables *tables, struct resources *resources, struct
 
 	n = list_maps(tables->pin_dir, probe, &dir, &names);
 	if (n <= 0) {
+		tables->there->unsure |= n < 0;
 		if (n < 0)
 			warn("probe %s cannot be read: %s", probe, strerror(-n));
 		goto out;
@@ -582,9 +596,11 @@ int tables__read(struct tables *tables, struct resources *resources, struct metr
 	char **probes = NULL;
 
 	forget_finals(tables);
+	sources__begin(tables->there);
 	if (tables->overhead)
 		overhead__refresh(tables->overhead);
 	n = pins__probes(tables->pin_dir, &probes);
+	tables->there->unsure |= n < 0;
 	if (n < 0)
 		return n;
 	for (int i = 0; i < n && result >= 0; i++) {
@@ -594,19 +610,6 @@ int tables__read(struct tables *tables, struct resources *resources, struct metr
 	pins__free_names(probes);
 	forget_tables(tables, false);
 	return result < 0 ? result : count;
-}
-
-bool tables__is_there(struct series_source source)
-{
-	int fd;
-
-	if (!source.id)
-		return true;
-	fd = source.of_program ? bpf_prog_get_fd_by_id(source.id) : bpf_map_get_fd_by_id(source.id);
-	if (fd < 0)
-		return errno != ENOENT; /* rather remembered too long than told twice */
-	close(fd);
-	return true;
 }
 
 bool tables__is_pressed(const struct tables *tables)

@@ -11,8 +11,14 @@
 /** struct tables - what is known of the maps below a pin directory. Opaque. */
 struct tables;
 
-/** tables__new - @pin_dir is kept, not copied. NULL when there is no memory. */
-struct tables *tables__new(const char *pin_dir);
+/**
+ * tables__new - nothing is known yet
+ * @pin_dir: kept, not copied
+ * @there:   filled by each read with the maps and programs that it met
+ *
+ * Return: NULL when there is no memory.
+ */
+struct tables *tables__new(const char *pin_dir, struct sources *there);
 void tables__free(struct tables *tables);
 
 struct overhead;
@@ -33,9 +39,6 @@ void tables__overhead(struct tables *tables, struct overhead *overhead);
  * Return: the number of maps read, or -ENOMEM; -errno if the pin directory cannot be read.
  */
 int tables__read(struct tables *tables, struct resources *resources, struct metrics *metrics);
-
-/** tables__is_there - whether the kernel still has a map or a program; for baseline__new() */
-bool tables__is_there(struct series_source source);
 
 /** tables__is_pressed - final entries of the last read fill more than half of a table */
 bool tables__is_pressed(const struct tables *tables);

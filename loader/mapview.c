@@ -11,6 +11,7 @@
 
 #include "cleanup.h"
 #include "fdinfo.h"
+#include "map_types.h"
 #include "tagged.h"
 
 int mapview__open(struct mapview *view, const char *path)
@@ -24,10 +25,8 @@ int mapview__open(struct mapview *view, const char *path)
 		return -errno;
 	if (!view->info.btf_id)
 		return 0;
-	view->btf = btf__load_from_kernel_by_id(view->info.btf_id);
+	view->btf = map_types__load(path, view->info.btf_id);
 	if (!view->btf) {
-		/* BPF_BTF_GET_FD_BY_ID wants CAP_SYS_ADMIN where all else is content with CAP_BPF.
-		 */
 		view->denied = errno == EPERM;
 		return view->denied ? 0 : -errno;
 	}

@@ -28,6 +28,7 @@
 #include "tagged.h"
 #include "tree.h"
 #include "turn.h"
+#include "types.h"
 #include "uprobe.h"
 #include "xdp.h"
 
@@ -271,8 +272,10 @@ static int pin_all(struct stage *stage, struct failure *failure)
 	char pin[PIN_NAME_MAX];
 	struct bpf_map *map;
 	int err = tree__make_probe(stage->dir);
-	char mark[PATH_MAX];
+	char mark[PATH_MAX], maps[PATH_MAX];
 
+	if (!err)
+		err = path__format(maps, "%s/map", stage->dir);
 	if (!err && stage->args->mark)
 		err = path__format(mark, "%s/%s", stage->dir, stage->args->mark);
 	if (!err && stage->args->mark)
@@ -283,7 +286,9 @@ static int pin_all(struct stage *stage, struct failure *failure)
 		object__pin_name(map, pin);
 		what = "map";
 		name = pin;
-		err = tree__pin(bpf_map__fd(map), "%s/map/%s", stage->dir, pin);
+		err = tree__pin_map(bpf_map__fd(map), "%s/%s", maps, pin);
+		if (!err)
+			err = types__pin(bpf_map__fd(map), maps);
 	}
 	if (!err)
 		bpf_object__for_each_program (prog, stage->object->obj) {

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -20,31 +21,54 @@
 
 #define DIR_MODE 0750
 #define PIN_MODE 0640
-#define GROUP "otelbpf"
+#define EXPORTER "otelbpf" /* user and group */
 #define LOCK_TRIES 100
 
-/*
- * The exporter's group, if the machine has it. Failing to hand over is no failure. A directory is
- * known by its descriptor; pins cannot be opened so.
- */
-static void set_owner(int dir_fd, const char *path, mode_t mode)
+/* The exporter's; -1: this machine has not got it. */
+static struct {
+	uid_t user;
+	gid_t group;
+	bool asked;
+} exporter;
+
+static void find_exporter(void)
 {
-	static gid_t gid = -1;
-	static int asked;
-	int err = 0;
+	const struct passwd *user;
+	const struct group *group;
 
-	if (!asked) {
-		const struct group *group = getgrnam(GROUP);
+	if (exporter.asked)
+		return;
+	user = getpwnam(EXPORTER);
+	group = getgrnam(EXPORTER);
+	exporter.user = user ? user->pw_uid : (uid_t)-1;
+	exporter.group = group ? group->gr_gid : (gid_t)-1;
+	exporter.asked = true;
+}
 
-		gid = group ? group->gr_gid : (gid_t)-1;
-		asked = 1;
-	}
-	if (gid != (gid_t)-1)
-		err = dir_fd >= 0 ? fchown(dir_fd, -1, gid) : chown(path, -1, gid);
-	/* The mode that mkdir and BPF_OBJ_PIN were given has gone through the umask. */
-	if (!err)
-		err = dir_fd >= 0 ? fchmod(dir_fd, mode) : chmod(path, mode);
-	(void)err;
+/*
+ * The mode that mkdir and BPF_OBJ_PIN were given has gone through the umask. Failing to hand over
+ * is no failure.
+ */
+static void hand_dir(int fd)
+{
+	find_exporter();
+	if (!fchown(fd, -1, exporter.group))
+		(void)!fchmod(fd, DIR_MODE);
+}
+
+static int pin(int fd, bool is_map, const char *fmt, va_list args)
+{
+	char path[PATH_MAX];
+	int len = vsnprintf(path, sizeof(path), fmt, args);
+
+	if (len < 0 || (size_t)len >= sizeof(path))
+		return -ENAMETOOLONG;
+	if (bpf_obj_pin(fd, path))
+		return -errno;
+	find_exporter();
+	if (!chown(path, is_map ? exporter.user : (uid_t)-1, exporter.group))
+		(void)!chmod(path, PIN_MODE);
+	return 0;
 }
 
 int tree__make_dir(const char *path)
@@ -64,7 +88,7 @@ int tree__make_dir(const char *path)
 	if ((st.st_uid && st.st_uid != geteuid()) || st.st_mode & S_IWOTH)
 		return -EPERM;
 	if (made)
-		set_owner(fd, path, DIR_MODE);
+		hand_dir(fd);
 	return 0;
 }
 
@@ -246,17 +270,22 @@ void tree__clean_all(const char *pin_dir)
 
 int tree__pin(int fd, const char *fmt, ...)
 {
-	char path[PATH_MAX];
 	va_list args;
-	int len;
+	int err;
 
 	va_start(args, fmt);
-	len = vsnprintf(path, sizeof(path), fmt, args);
+	err = pin(fd, false, fmt, args);
 	va_end(args);
-	if (len < 0 || (size_t)len >= sizeof(path))
-		return -ENAMETOOLONG;
-	if (bpf_obj_pin(fd, path))
-		return -errno;
-	set_owner(-1, path, PIN_MODE);
-	return 0;
+	return err;
+}
+
+int tree__pin_map(int fd, const char *fmt, ...)
+{
+	va_list args;
+	int err;
+
+	va_start(args, fmt);
+	err = pin(fd, true, fmt, args);
+	va_end(args);
+	return err;
 }

@@ -68,12 +68,15 @@ void tree__clean(const char *pin_dir, const char *name);
 void tree__clean_all(const char *pin_dir);
 
 /**
- * tree__pin - pin a program, map or link with our mode and group
+ * tree__pin - pin a program or link with our mode and group
  * @fd:  its descriptor
  * @fmt: path
  *
  * Return: 0 or -errno.
  */
 int tree__pin(int fd, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/** tree__pin_map - the same for a map, which the exporter's user, where there is one, may change */
+int tree__pin_map(int fd, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

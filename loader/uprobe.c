@@ -14,6 +14,7 @@
 
 #include "cleanup.h"
 #include "hook.h"
+#include "map_types.h"
 #include "object.h"
 #include "path.h"
 #include "pins.h"
@@ -119,7 +120,7 @@ static int read_targets(const char *dir, struct wanted *wanted)
 		return -EINVAL;
 	if (bpf_map_lookup_elem(fd, &zero, &wanted->targets))
 		return -errno;
-	btf = btf__load_from_kernel_by_id(info.btf_id);
+	btf = map_types__load(path, info.btf_id);
 	if (btf)
 		tagged = tagged__new(btf);
 	if (tagged)

@@ -399,10 +399,7 @@ struct kernel {
 	__u64 next_id;
 };
 
-static bool is_there(struct series_source source)
-{
-	return source.id == 7;
-}
+static const struct sources there = {.at = (struct series_source[]){{.id = 7}}, .n = 1};
 
 static void kernel__init(struct kernel *kernel, const struct metrics_preference *preference)
 {
@@ -525,7 +522,7 @@ static void restart(struct receiver *receivers, const char *path)
 	ASSERT_EQ(state__write(path, 3, parts, 2), 0);
 	for (int r = 0; r < 2; r++) {
 		baseline__free(receivers[r].baseline);
-		receivers[r].baseline = parts[r].baseline = baseline__new(is_there);
+		receivers[r].baseline = parts[r].baseline = baseline__new(&there);
 	}
 	ASSERT_EQ(state__read(path, 3, parts, 2), 2);
 }
@@ -549,7 +546,7 @@ TEST_TIMEOUT(add_up_over_failures, 60)
 	srand(6);
 	kernel__init(&kernel, &delta);
 	for (int r = 0; r < 2; r++)
-		receivers[r].baseline = baseline__new(is_there);
+		receivers[r].baseline = baseline__new(&there);
 	for (int export = 0; export < 2000; export ++) {
 		bool readable = rand() % 10;
 
@@ -596,7 +593,7 @@ TEST_TIMEOUT(add_up_over_failures, 60)
 /* Whatever happened to the file: nothing of it is believed, or all. */
 TEST_TIMEOUT(damaged_state, 60)
 {
-	struct receiver receiver = {.baseline = baseline__new(is_there)};
+	struct receiver receiver = {.baseline = baseline__new(&there)};
 	struct state_part part = {"otlp/0", receiver.baseline};
 	char path[] = "/tmp/delta_test-XXXXXX", text[16384], changed[16384];
 	struct kernel kernel = {0};
@@ -625,7 +622,7 @@ TEST_TIMEOUT(damaged_state, 60)
 			changed[i] ^= 1 << i % 8;
 		ASSERT_EQ(pwrite(fd, changed, len, 0), len);
 		ASSERT_EQ(ftruncate(fd, n), 0);
-		part.baseline = baseline__new(is_there);
+		part.baseline = baseline__new(&there);
 		found = state__read(path, 3, &part, 1);
 		if (found > 0)
 			EXPECT_LE(found, 0);
@@ -695,7 +692,7 @@ static void export_points(struct kernel *kernel, struct baseline *baseline, bool
 
 TEST(intervals_and_extremes)
 {
-	struct baseline *baseline = baseline__new(is_there);
+	struct baseline *baseline = baseline__new(&there);
 	struct points *points = calloc(1, sizeof(*points));
 	struct kernel kernel = {0};
 	const struct point *p;
@@ -780,7 +777,7 @@ TEST(intervals_and_extremes)
 
 	/* Another exporter knows nothing: since the beginning. */
 	baseline__free(baseline);
-	baseline = baseline__new(is_there);
+	baseline = baseline__new(&there);
 	export_points(&kernel, baseline, 0, points);
 	EXPECT_EQ(find(points, "m.count")->as_int, 100);
 	EXPECT_EQ(find(points, "m.count")->start, kernel.start);
@@ -980,7 +977,7 @@ TEST(forgotten_on_its_way)
 	ASSERT_TRUE(points);
 	kernel__init(&kernel, &delta);
 	for (__u8 taken = 0; taken < 2; taken++) {
-		struct baseline *baseline = baseline__new(is_there);
+		struct baseline *baseline = baseline__new(&there);
 
 		ASSERT_TRUE(baseline);
 		kernel.there[0] = true;
@@ -1010,7 +1007,7 @@ TEST(explicit_deltas)
 {
 	const struct metrics_preference preference = {
 		.delta_sums = true, .delta_histograms = true, .explicit_buckets = true};
-	struct baseline *baseline = baseline__new(is_there);
+	struct baseline *baseline = baseline__new(&there);
 	struct points *points = calloc(1, sizeof(*points));
 	struct kernel kernel = {0};
 	const struct point *p;

@@ -45,18 +45,18 @@ struct knowns {
  * requests are taken; @requests: where in @next.bytes each of them ends.
  */
 struct baseline {
-	bool (*is_there)(struct series_source source);
+	const struct sources *there;
 	struct records now, next;
 	struct knowns known, next_known;
 	struct pb requests;
 };
 
-struct baseline *baseline__new(bool (*is_there)(struct series_source source))
+struct baseline *baseline__new(const struct sources *there)
 {
 	struct baseline *baseline = calloc(1, sizeof(*baseline));
 
 	if (baseline)
-		baseline->is_there = is_there;
+		baseline->there = there;
 	return baseline;
 }
 
@@ -99,11 +99,6 @@ size_t baseline__bytes(const struct baseline *baseline)
 	       baseline->requests.room;
 }
 
-static bool is_same(struct series_source a, struct series_source b)
-{
-	return a.id == b.id && a.of_program == b.of_program;
-}
-
 static size_t record_size(__u32 name_len, __u32 len)
 {
 	return (sizeof(struct record) + (size_t)name_len + len + 7) / 8 * 8;
@@ -141,7 +136,7 @@ static struct record *find(const struct records *records, const struct series *s
 	for (; records->index[slot]; slot = (slot + 1) & records->mask) {
 		struct record *record = record_at(records, ((size_t)records->index[slot] - 1) * 8);
 
-		if (is_same(source_of(record), series->source) &&
+		if (sources__is_same(source_of(record), series->source) &&
 		    record->name_len == series->name_len &&
 		    !memcmp(record + 1, series->name, series->name_len))
 			return record;
@@ -252,7 +247,7 @@ void baseline__begin(struct baseline *baseline)
 static __u64 since(const struct baseline *baseline, const struct series *series)
 {
 	for (int i = 0; i < baseline->known.n; i++)
-		if (is_same(baseline->known.at[i].source, series->source) &&
+		if (sources__is_same(baseline->known.at[i].source, series->source) &&
 		    baseline->known.at[i].read_ns > series->start_ns)
 			return baseline->known.at[i].read_ns;
 	return series->start_ns;
@@ -350,7 +345,7 @@ void baseline__request(struct baseline *baseline)
 static bool is_complete(struct series_source source, const struct series_source *complete, int n)
 {
 	for (int i = 0; i < n; i++)
-		if (is_same(source, complete[i]))
+		if (sources__is_same(source, complete[i]))
 			return true;
 	return false;
 }
@@ -368,8 +363,9 @@ static void keep_unread(struct baseline *baseline, const struct series_source *c
 		at += record_size(record->name_len, record->len);
 		if (record->found)
 			continue;
-		if (!asked || !is_same(source, last)) {
-			keep = !is_complete(source, complete, n) && baseline->is_there(source);
+		if (!asked || !sources__is_same(source, last)) {
+			keep = !is_complete(source, complete, n) &&
+			       sources__has(baseline->there, source);
 			last = source;
 			asked = true;
 		}
@@ -391,7 +387,7 @@ static int note_known(struct baseline *baseline, const struct series_source *com
 		known[n_known++] = (struct known){complete[i], now_ns};
 	for (int i = 0; i < baseline->known.n; i++)
 		if (!is_complete(baseline->known.at[i].source, complete, n) &&
-		    baseline->is_there(baseline->known.at[i].source))
+		    sources__has(baseline->there, baseline->known.at[i].source))
 			known[n_known++] = baseline->known.at[i];
 	baseline->next_known = (struct knowns){known, n_known};
 	return 0;

@@ -14,28 +14,20 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "sources.h"
+
 /** struct baseline - of one receiver. Opaque. */
 struct baseline;
 struct pb;
 
 /**
- * struct series_source - a kernel object that counts
- * @id:         as the kernel numbers it; 0: the exporter itself
- * @of_program: a program, else a map
- */
-struct series_source {
-	__u32 id;
-	bool of_program;
-};
-
-/**
  * baseline__new - nothing has been acknowledged
- * @is_there: whether an object that was not read this time is still there: then its series
- *            are remembered
+ * @there: what the last read met: series of an object that could not be read are remembered as
+ *         long as it is there
  *
  * Return: NULL when there is no memory.
  */
-struct baseline *baseline__new(bool (*is_there)(struct series_source source));
+struct baseline *baseline__new(const struct sources *there);
 void baseline__free(struct baseline *baseline);
 
 /** baseline__bytes - memory that it takes now */

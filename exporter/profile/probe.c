@@ -10,6 +10,7 @@
 
 #include "fail.h"
 #include "grace.h"
+#include "map_types.h"
 #include "pins.h"
 #include "tagged.h"
 
@@ -162,10 +163,10 @@ static int find_variable(const struct profile_probe *probe, const struct bpf_map
 	return -ENOENT;
 }
 
-static int use_btf(struct profile_probe *probe, __u32 id)
+static int use_btf(struct profile_probe *probe, const char *pin, __u32 id)
 {
 	if (!probe->btf)
-		probe->btf = btf__load_from_kernel_by_id(id);
+		probe->btf = map_types__load(pin, id);
 	if (probe->btf && !probe->tagged)
 		probe->tagged = tagged__new(probe->btf);
 	return probe->tagged ? 0 : -errno;
@@ -220,7 +221,7 @@ static bool take_samples(struct profile_probe *probe, int fd, const char *name,
 }
 
 /* Takes @fd when the map has a part in the profile. */
-static bool take_map(struct profile_probe *probe, int fd, const char *name,
+static bool take_map(struct profile_probe *probe, int fd, const char *path, const char *name,
 		     struct bpf_map_info *samples, struct bpf_map_info *held)
 {
 	static const struct {
@@ -235,7 +236,8 @@ static bool take_map(struct profile_probe *probe, int fd, const char *name,
 	struct bpf_map_info info = {0};
 	__u32 len = sizeof(info), var, zero = 0;
 
-	if (bpf_obj_get_info_by_fd(fd, &info, &len) || !info.btf_id || use_btf(probe, info.btf_id))
+	if (bpf_obj_get_info_by_fd(fd, &info, &len) || !info.btf_id ||
+	    use_btf(probe, path, info.btf_id))
 		return false;
 	if (info.type == BPF_MAP_TYPE_ARRAY &&
 	    !find_variable(probe, &info, "window-state", &probe->window_offset,
@@ -303,14 +305,14 @@ bool profile_probe__open(struct profile_probe *probe, const char *pin_dir, const
 	if (asprintf(&dir, "%s/%s/map", pin_dir, name) >= 0) {
 		n = pins__list(dir, &names);
 		for (int i = 0; i < n; i++) {
-			int fd = -1;
+			int fd;
 
-			if (asprintf(&path, "%s/%s", dir, names[i]) >= 0) {
-				fd = bpf_obj_get(path);
-				free(path);
-			}
-			if (fd >= 0 && !take_map(probe, fd, names[i], &samples, &held))
+			if (asprintf(&path, "%s/%s", dir, names[i]) < 0)
+				continue;
+			fd = bpf_obj_get(path);
+			if (fd >= 0 && !take_map(probe, fd, path, names[i], &samples, &held))
 				close(fd);
+			free(path);
 		}
 		free(dir);
 	}

@@ -401,6 +401,21 @@ int live__stop(pid_t pid)
 	return live__wait(pid);
 }
 
+void live__copy_file(const char *from, const char *to, mode_t mode)
+{
+	char data[16384];
+	int in = open(from, O_RDONLY | O_CLOEXEC);
+	int out = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0700);
+	ssize_t n;
+
+	ASSERT_TRUE(in >= 0 && out >= 0);
+	while ((n = read(in, data, sizeof(data))) > 0)
+		ASSERT_EQ(write(out, data, n), n);
+	ASSERT_EQ(fchmod(out, mode), 0);
+	close(in);
+	close(out);
+}
+
 int live__lines(const char *text)
 {
 	int lines = 0;

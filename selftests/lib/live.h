@@ -128,6 +128,9 @@ pid_t live__spawn_exporter(const char *const *args);
 pid_t live__spawn_program(const char *program, const char *const *args);
 int live__stop(pid_t pid);
 
+/** live__copy_file() - make a file like another: for a user who cannot get at that */
+void live__copy_file(const char *from, const char *to, mode_t mode);
+
 /** live__lines() - how many lines a text has */
 int live__lines(const char *text);
 
