@@ -289,8 +289,9 @@ static __always_inline __u16 segment__window(struct sk_buff *skb)
 	const struct tcphdr *header = (const struct tcphdr *)skb->data;
 	__u16 window;
 
-	/* Of the same release. libbpf 1.1 cannot ask for a function. */
-	if (bpf_core_enum_value_exists(enum bpf_map_type, BPF_MAP_TYPE_CGRP_STORAGE)) {
+	/* Of the same release as the function. */
+	if (bpf_core_enum_value_exists(enum bpf_map_type___cgrp_storage,
+				       BPF_MAP_TYPE_CGRP_STORAGE___cgrp_storage)) {
 		header = bpf_rdonly_cast(header, bpf_core_type_id_kernel(struct tcphdr));
 		return header->window;
 	}

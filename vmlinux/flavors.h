@@ -65,6 +65,11 @@ enum skb_drop_reason___consumed {
 	SKB_CONSUMED___consumed,
 };
 
+/* Since 6.2, as bpf_rdonly_cast(), which libbpf 1.1 cannot ask for. */
+enum bpf_map_type___cgrp_storage {
+	BPF_MAP_TYPE_CGRP_STORAGE___cgrp_storage,
+};
+
 /* The task came with mark_victim, and more about it into the record, in 6.9. Before: its number. */
 struct trace_event_raw_mark_victim___task {
 	__u32 __data_loc_comm;
