@@ -33,6 +33,9 @@ LLVM_STRIP ?= llvm-strip
 BPFTOOL ?= $(shell command -v bpftool || echo /usr/sbin/bpftool)
 PKG_CONFIG ?= pkg-config
 RUSTC ?= rustc
+# Of the target, as the compiler.
+OBJCOPY ?= $(shell $(CC) -print-prog-name=objcopy)
+STRIP ?= $(shell $(CC) -print-prog-name=strip)
 VMLINUX_BTF ?= /sys/kernel/btf/vmlinux
 VERSION := $(shell cat VERSION)
 # In an unpacked `make dist` there is no repository, but a file.
@@ -208,15 +211,15 @@ $(TOOLS)/burn_id: selftests/tools/burn_c.c
 	$(tool_cc) -DBURN_VARIANT='"id"' -Wl,--build-id -o $@.full
 	rm -rf $(@D)/debug
 	id=$$(readelf -n $@.full | sed -n 's/.*Build ID: //p') && to=$(@D)/debug/.build-id/$$(echo $$id | cut -c1-2) && \
-		mkdir -p $$to && objcopy --only-keep-debug $@.full $$to/$$(echo $$id | cut -c3-).debug
-	strip -o $@ $@.full && rm $@.full
+		mkdir -p $$to && $(OBJCOPY) --only-keep-debug $@.full $$to/$$(echo $$id | cut -c3-).debug
+	$(STRIP) -o $@ $@.full && rm $@.full
 # ... and with a link to it.
 $(TOOLS)/burn_link: selftests/tools/burn_c.c
 	@mkdir -p $(@D)/.debug
 	$(tool_cc) -DBURN_VARIANT='"link"' -Wl,--build-id -o $@.full
-	objcopy --only-keep-debug $@.full $(@D)/.debug/burn_link.debug
-	strip -o $@ $@.full && rm $@.full
-	objcopy --add-gnu-debuglink=$(@D)/.debug/burn_link.debug $@
+	$(OBJCOPY) --only-keep-debug $@.full $(@D)/.debug/burn_link.debug
+	$(STRIP) -o $@ $@.full && rm $@.full
+	$(OBJCOPY) --add-gnu-debuglink=$(@D)/.debug/burn_link.debug $@
 # Both ways in which Rust makes names. What stable compilers call unstable is the older way.
 rustc = MAKEFLAGS= $(RUSTC) --edition 2021 --crate-name $(@F) -C opt-level=2 -C force-frame-pointers=yes $< -o $@
 $(TOOLS)/burn_rust: selftests/tools/burn_rust.rs

@@ -107,14 +107,14 @@ static int load_nothing(enum bpf_prog_type type, struct bpf_prog_load_opts *opts
 }
 
 /*
- * A kernel may have the function and yet refuse every fentry program (lockdown,
- * another security module, no trampolines on the architecture). An empty program
- * tells; it is not attached.
+ * A kernel may have the function and yet refuse every fentry program: lockdown or another security
+ * module when it is loaded, an architecture without trampolines (arm64 before 6.4) when it is
+ * attached. An empty program tells, attached for a moment.
  */
 static int function_in_btf(const struct hook *hook, const char *target, struct failure *failure)
 {
 	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = hook->type);
-	int id = find_btf(hook, target), fd;
+	int id = find_btf(hook, target), fd, link;
 
 	if (id < 0)
 		return failed(failure, EXIT_KERNEL, "this kernel has no function '%s' to trace",
@@ -123,12 +123,16 @@ static int function_in_btf(const struct hook *hook, const char *target, struct f
 		return 0;
 	opts.attach_btf_id = id;
 	fd = load_nothing(BPF_PROG_TYPE_TRACING, &opts);
-	if (fd < 0)
-		return failed(failure, EXIT_KERNEL, "this kernel refuses %s on '%s': %s%s",
-			      hook->on_return ? "fexit" : "fentry", target, failure__reason(errno),
-			      errno == EPERM ? " (lockdown or a security module)" : "");
-	close(fd);
-	return 0;
+	link = fd < 0 ? -1 : bpf_raw_tracepoint_open(NULL, fd);
+	if (link < 0)
+		failed(failure, EXIT_KERNEL, "this kernel refuses %s on '%s': %s%s",
+		       hook->on_return ? "fexit" : "fentry", target, failure__reason(errno),
+		       errno == EPERM ? " (lockdown or a security module)" : "");
+	if (fd >= 0)
+		close(fd);
+	if (link >= 0)
+		close(link);
+	return link < 0 ? failure->code : 0;
 }
 
 static int attach_btf(const struct hook *hook, const char *target, int prog)

@@ -22,6 +22,11 @@
 #include "live.h"
 #include "samples.h"
 
+/* Newer architectures have only the other one. */
+#ifndef SYS_mkdir
+#define SYS_mkdir SYS_mkdirat
+#endif
+
 #define USER_ID 4710
 #define GROUP_ID 4711
 

@@ -63,7 +63,7 @@ static void look(void *ctx, int pid, long call)
 		seen->bounded &= !(field(text, "CapBnd:", 16) & ~seen->most);
 		seen->no_new &= field(text, "NoNewPrivs:", 10);
 	}
-	if (call == SYS_renameat2 || call == SYS_rename)
+	if (call == SYS_renameat2)
 		seen->in_place = effective;
 	if (pid != seen->first)
 		seen->at_end = effective;
