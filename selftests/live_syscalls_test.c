@@ -243,16 +243,18 @@ TEST(distinct_calls)
 {
 	_cleanup_live_ struct live *live = live__begin();
 	_cleanup_json_ struct json_object *root = NULL;
+	int compat;
 
 	live__load(live);
 	EXPECT_EQ(live__workload(live, "a", "spread", "3"), 0);
 	EXPECT_EQ(live__workload(live, "b", "spread", "2"), 0);
-	EXPECT_EQ(live__workload(live, "c", "compat"), 0);
+	compat = live__workload(live, "c", "compat");
+	EXPECT_TRUE(compat == 0 || compat == 77);
 	root = live__export_file(live);
 	/* i386's close is another call than ours. */
-	live__expect_sum(root, "system.syscall.distinct", 16 + 3);
+	live__expect_sum(root, "system.syscall.distinct", 16 + (compat ? 0 : 3));
 	EXPECT_EQ(otlp_json__total(root, "system.syscall.errors", "error.type", "EBADF"),
-		  16 * 5 + 10);
+		  16 * 5 + (compat ? 0 : 10));
 }
 
 /* All at once, one series for all cgroups. */
