@@ -187,6 +187,9 @@ bool uprobe_file__is_stepped(struct uprobe_file *file, __u64 offset)
 	size_t size;
 	const char *image = elf_rawfile(file->elf, &size);
 
-	return file->machine == EM_X86_64 && image && offset < size &&
+	/* arm64's kernel emulates little but branches, which no function begins with. */
+	if (file->machine != EM_X86_64)
+		return true;
+	return image && offset < size &&
 	       uprobe_place__is_stepped((const unsigned char *)image + offset, size - offset);
 }

@@ -29,6 +29,7 @@
 #include <otelbpf/uprobe.bpf.h>
 #include <otelbpf/usdt.bpf.h>
 
+#include "call_abi.h"
 #include "malloc_weight.h"
 
 char LICENSE[] SEC("license") = "GPL";
@@ -92,7 +93,7 @@ static __always_inline _Bool is_part(const struct thread *t, __u64 sp, __u64 ip,
 		return 1;
 	if (ret - t->ip + BODY_BEFORE >= BODY_MAX)
 		return 0;
-	bpf_probe_read_user(&before, sizeof(before), (void *)t->at);
+	call__left_address(t->at, t->ret, &before);
 	return before == t->ret || is_trampoline(before);
 }
 
@@ -117,7 +118,7 @@ static __noinline int enter(struct pt_regs *ctx, __u64 size, __u64 old, __u64 re
 	t = begin(g, task);
 	if (!t)
 		return 0;
-	bpf_probe_read_user(&ret, sizeof(ret), (void *)sp);
+	call__return_address(ctx, &ret);
 	if (is_part(t, sp, ip, ret))
 		return 0;
 	t->at = sp;
@@ -207,8 +208,7 @@ static __noinline int finish(struct pt_regs *ctx)
 	struct thread *t = bpf_task_storage_get(&threads, task, NULL, 0);
 	__u64 address = PT_REGS_RC(ctx), since_ns = 0;
 
-	/* The return address has been taken off. */
-	if (!t || !t->sp || t->sp + sizeof(__u64) != PT_REGS_SP(ctx))
+	if (!t || !t->sp || t->sp + CALL_PUSHES != PT_REGS_SP(ctx))
 		return 0;
 	t->sp = t->at = 0;
 	if (guard_percent)

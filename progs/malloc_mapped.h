@@ -94,7 +94,7 @@ static __noinline int given(struct pt_regs *ctx)
 	struct thread *t = bpf_task_storage_get(&threads, task, NULL, 0);
 	__u64 since_ns;
 
-	if (!t || !t->asked.sp || t->asked.sp + sizeof(__u64) != PT_REGS_SP(ctx))
+	if (!t || !t->asked.sp || t->asked.sp + CALL_PUSHES != PT_REGS_SP(ctx))
 		return 0;
 	t->asked.sp = 0;
 	if (t->asked.epoch != otel_filter.epoch)
