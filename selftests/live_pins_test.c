@@ -204,6 +204,9 @@ TEST_TIMEOUT(an_exporter_needs_but_one_capability, 60)
 	told = otlp_json__total(requests, "system.syscall.duration", "syscall.name", "getppid");
 	EXPECT_GT(told, 0);
 	EXPECT_EQ(told % 1000, 0);
+	EXPECT_GT(otlp_json__total(requests, "otelbpf.probe.memory.usage", "otelbpf.memory.type",
+				   "program"),
+		  0);
 	profiles__for_each(requests, received__add, &received);
 	free(received.seen);
 	EXPECT_EQ(received.total, samples);
