@@ -674,20 +674,83 @@ static const struct point *find(const struct points *points, const char *metric)
 	return NULL;
 }
 
-/* One export of everything in @kernel. */
-static void export_points(struct kernel *kernel, struct baseline *baseline, bool refused,
-			  struct points *points)
+/* One export of what was read of @kernel. */
+static void export_read(struct kernel *kernel, struct baseline *baseline, bool refused,
+			struct points *points)
 {
 	__u8 taken[] = {!refused, !refused, !refused, !refused};
 
 	points->n = points->requests = 0;
-	kernel__read(kernel, true);
 	ASSERT_EQ(metrics__emit_to(kernel->metrics, baseline, kernel->resources, LIMIT,
 				   keep_request, points),
 		  0);
 	ASSERT_LE(points->requests, sizeof(taken));
 	EXPECT_EQ(baseline__settle(baseline, taken, points->requests + 1), -EINVAL);
 	ASSERT_EQ(baseline__settle(baseline, taken, points->requests), 0);
+}
+
+/* Of everything in @kernel. */
+static void export_points(struct kernel *kernel, struct baseline *baseline, bool refused,
+			  struct points *points)
+{
+	kernel__read(kernel, true);
+	export_read(kernel, baseline, refused, points);
+}
+
+/* Bytes of what is remembered. */
+static size_t remembered(const struct baseline *baseline)
+{
+	struct pb pb = {0};
+	size_t len;
+
+	baseline__save(baseline, &pb);
+	len = pb.len;
+	pb__free(&pb);
+	return len;
+}
+
+/* A map that cannot be read is remembered while it is there, or may be; not after that. */
+TEST(what_is_gone_is_forgotten)
+{
+	struct sources pinned = {};
+	struct baseline *baseline = baseline__new(&pinned);
+	struct points *points = calloc(1, sizeof(*points));
+	struct kernel kernel = {0};
+	size_t empty, full;
+
+	ASSERT_TRUE(baseline && points);
+	empty = remembered(baseline);
+	kernel__init(&kernel, &delta);
+	kernel.there[0] = true;
+	kernel.value[0].count = 5;
+	sources__add(&pinned, (struct series_source){.id = kernel.plan->id});
+	export_points(&kernel, baseline, false, points);
+	full = remembered(baseline);
+	EXPECT_GT(full, empty);
+
+	kernel__read(&kernel, false);
+	export_read(&kernel, baseline, false, points);
+	EXPECT_GT(remembered(baseline), empty);
+	/* Another pin could not be looked at: it may be this map's. */
+	sources__begin(&pinned);
+	pinned.unsure = true;
+	kernel__read(&kernel, false);
+	export_read(&kernel, baseline, false, points);
+	EXPECT_GT(remembered(baseline), empty);
+	kernel.value[0].count = 7;
+	export_points(&kernel, baseline, false, points);
+	EXPECT_EQ(find(points, "m.count")->as_int, 2);
+
+	/* A program of that number is not the map. */
+	sources__begin(&pinned);
+	sources__add(&pinned, (struct series_source){.id = kernel.plan->id, .of_program = true});
+	kernel__read(&kernel, false);
+	export_read(&kernel, baseline, false, points);
+	EXPECT_EQ(remembered(baseline), empty);
+	baseline__free(baseline);
+	sources__free(&pinned);
+	kernel__free(&kernel);
+	free(points);
 }
 
 TEST(intervals_and_extremes)

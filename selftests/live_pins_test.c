@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* Whose the pins are: what the exporter's user, its group and anybody else may do to them. */
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
@@ -20,6 +22,7 @@
 #include "inject.h"
 #include "ktap.h"
 #include "live.h"
+#include "map_types.h"
 #include "samples.h"
 
 /* Newer architectures have only the other one. */
@@ -149,6 +152,39 @@ TEST(pins_are_the_groups_to_look_at_and_nobodys_to_change)
 	EXPECT_EQ(live__workload(live, "a", "mix"), 0);
 	root = live__export_file(live);
 	EXPECT_EQ(live__count(live, root, "a", "getppid"), 1000);
+}
+
+/* What the loader leaves for the exporter is what the kernel has, and nobody can change it. */
+TEST(types_are_copied)
+{
+	_cleanup_live_ struct live *live = live__begin();
+	char pattern[PATH_MAX], data[8] = "";
+	const void *types, *copied;
+	struct btf *copy, *kernels;
+	__u32 size, copied_size, zero = 0, id;
+	glob_t found;
+	int fd;
+
+	live__load(live);
+	snprintf(pattern, sizeof(pattern), "%s/syscalls/map/btf_*", live->pin_dir);
+	ASSERT_EQ(glob(pattern, 0, NULL, &found), 0);
+	ASSERT_EQ(found.gl_pathc, 1);
+	id = strtoul(strstr(found.gl_pathv[0], "btf_") + strlen("btf_"), NULL, 10);
+	fd = bpf_obj_get(found.gl_pathv[0]);
+	ASSERT_GE(fd, 0);
+	EXPECT_EQ(bpf_map_update_elem(fd, &zero, data, BPF_ANY), -1);
+	EXPECT_EQ(errno, EPERM);
+	close(fd);
+	copy = map_types__load(found.gl_pathv[0], id);
+	kernels = btf__load_from_kernel_by_id(id);
+	ASSERT_TRUE(copy && kernels);
+	types = btf__raw_data(kernels, &size);
+	copied = btf__raw_data(copy, &copied_size);
+	ASSERT_EQ(copied_size, size);
+	EXPECT_EQ(memcmp(copied, types, size), 0);
+	btf__free(copy);
+	btf__free(kernels);
+	globfree(&found);
 }
 
 /* For 1.2 seconds, three exports. @file: gets where it tells; 160 bytes. */
