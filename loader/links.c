@@ -121,8 +121,9 @@ int links__check_room(const char *old_dir, const struct attachable *list, int n,
 static int pin_place(const char *dir, const struct place *place)
 {
 	if (place->cpu >= 0)
-		return tree__pin(place->fd, "%s/link/%s_cpu%d", dir, place->prog->name, place->cpu);
-	return tree__pin(place->fd, "%s/link/%s", dir, place->prog->name);
+		return tree__pin(place->fd, TREE_ROOTS, "%s/link/%s_cpu%d", dir, place->prog->name,
+				 place->cpu);
+	return tree__pin(place->fd, TREE_ROOTS, "%s/link/%s", dir, place->prog->name);
 }
 
 int links__attach(const char *dir, const struct attachable *list, int n, struct failure *failure)

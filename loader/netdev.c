@@ -138,7 +138,7 @@ int netdev__remember(const struct netdev *netdev, enum netdev_way way, int prog)
 	if (!netdev->netns)
 		return -ENOENT;
 	print_pin(netdev, way, false, name);
-	return tree__pin(prog, "%s/link/%s", netdev->dir, name);
+	return tree__pin(prog, TREE_ROOTS, "%s/link/%s", netdev->dir, name);
 }
 
 void netdev__take_back(const struct netdev *netdev, enum netdev_way way, int prog)
@@ -267,7 +267,7 @@ static int take_over(const char *from, const char *to, const char *name, const s
 	fd = err ? -1 : bpf_obj_get(path);
 	if (fd < 0)
 		return err ? err : -errno;
-	err = tree__pin(pin->netns ? prog : fd, "%s/link/%s", to, name);
+	err = tree__pin(pin->netns ? prog : fd, TREE_ROOTS, "%s/link/%s", to, name);
 	if (!err && pin->netns)
 		err = replace_filter(fd, prog, pin);
 	else if (!err && bpf_link_update(fd, prog, NULL))
@@ -339,7 +339,7 @@ static int attach_one(struct netdev *netdev, const struct attachable *prog)
 	if (link < 0)
 		return link;
 	print_pin(netdev, netdev->way, true, name);
-	err = tree__pin(link, "%s/link/%s", netdev->dir, name);
+	err = tree__pin(link, TREE_ROOTS, "%s/link/%s", netdev->dir, name);
 	close(link);
 	return err;
 }

@@ -286,7 +286,7 @@ static int pin_all(struct stage *stage, struct failure *failure)
 		object__pin_name(map, pin);
 		what = "map";
 		name = pin;
-		err = tree__pin_map(bpf_map__fd(map), "%s/%s", maps, pin);
+		err = tree__pin(bpf_map__fd(map), TREE_EXPORTERS, "%s/%s", maps, pin);
 		if (!err)
 			err = types__pin(bpf_map__fd(map), maps);
 	}
@@ -296,7 +296,8 @@ static int pin_all(struct stage *stage, struct failure *failure)
 				continue;
 			what = "program";
 			name = bpf_program__name(prog);
-			err = tree__pin(bpf_program__fd(prog), "%s/prog/%s", stage->dir, name);
+			err = tree__pin(bpf_program__fd(prog), TREE_ROOTS, "%s/prog/%s", stage->dir,
+					name);
 		}
 	if (err)
 		return failed(failure, err == -EACCES || err == -EPERM ? EXIT_PERMISSION : EXIT_MAP,

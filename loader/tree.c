@@ -56,21 +56,6 @@ static void hand_dir(int fd)
 		(void)!fchmod(fd, DIR_MODE);
 }
 
-static int pin(int fd, bool is_map, const char *fmt, va_list args)
-{
-	char path[PATH_MAX];
-	int len = vsnprintf(path, sizeof(path), fmt, args);
-
-	if (len < 0 || (size_t)len >= sizeof(path))
-		return -ENAMETOOLONG;
-	if (bpf_obj_pin(fd, path))
-		return -errno;
-	find_exporter();
-	if (!chown(path, is_map ? exporter.user : (uid_t)-1, exporter.group))
-		(void)!chmod(path, PIN_MODE);
-	return 0;
-}
-
 int tree__make_dir(const char *path)
 {
 	bool made = !mkdir(path, DIR_MODE);
@@ -268,24 +253,21 @@ void tree__clean_all(const char *pin_dir)
 	rmdir(pin_dir);
 }
 
-int tree__pin(int fd, const char *fmt, ...)
+int tree__pin(int fd, enum tree_owner owner, const char *fmt, ...)
 {
+	char path[PATH_MAX];
 	va_list args;
-	int err;
+	int len;
 
 	va_start(args, fmt);
-	err = pin(fd, false, fmt, args);
+	len = vsnprintf(path, sizeof(path), fmt, args);
 	va_end(args);
-	return err;
-}
-
-int tree__pin_map(int fd, const char *fmt, ...)
-{
-	va_list args;
-	int err;
-
-	va_start(args, fmt);
-	err = pin(fd, true, fmt, args);
-	va_end(args);
-	return err;
+	if (len < 0 || (size_t)len >= sizeof(path))
+		return -ENAMETOOLONG;
+	if (bpf_obj_pin(fd, path))
+		return -errno;
+	find_exporter();
+	if (!chown(path, owner == TREE_EXPORTERS ? exporter.user : (uid_t)-1, exporter.group))
+		(void)!chmod(path, PIN_MODE);
+	return 0;
 }

@@ -67,16 +67,19 @@ void tree__clean(const char *pin_dir, const char *name);
 /** tree__clean_all - the same for every name that something was left of */
 void tree__clean_all(const char *pin_dir);
 
+/** enum tree_owner - who may change what is pinned: root alone, or the exporter's user, where there
+ * is one */
+enum tree_owner { TREE_ROOTS, TREE_EXPORTERS };
+
 /**
- * tree__pin - pin a program or link with our mode and group
- * @fd:  its descriptor
- * @fmt: path
+ * tree__pin - pin a program, map or link with our mode and group
+ * @fd:    its descriptor
+ * @owner: of maps the exporter, which takes out what it has exported
+ * @fmt:   path
  *
  * Return: 0 or -errno.
  */
-int tree__pin(int fd, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-
-/** tree__pin_map - the same for a map, which the exporter's user, where there is one, may change */
-int tree__pin_map(int fd, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+int tree__pin(int fd, enum tree_owner owner, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 
 #endif

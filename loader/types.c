@@ -24,7 +24,7 @@ static int pin_copy(const struct btf *btf, const char *path)
 	fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "btf", sizeof(zero), size, 1, &opts);
 	if (fd < 0 || bpf_map_update_elem(fd, &zero, data, BPF_ANY) || bpf_map_freeze(fd))
 		return -errno;
-	return tree__pin_map(fd, "%s", path);
+	return tree__pin(fd, TREE_EXPORTERS, "%s", path);
 }
 
 int types__pin(int map, const char *dir)

@@ -210,9 +210,10 @@ static int pin(struct job *job, const struct attachable *prog, int nth, int link
 
 	file_name(&job->file, name);
 	if (link >= 0 && nth < 0)
-		err = tree__pin(link, "%s/link/%s%s", job->dir, prog->name, name);
+		err = tree__pin(link, TREE_ROOTS, "%s/link/%s%s", job->dir, prog->name, name);
 	else if (link >= 0)
-		err = tree__pin(link, "%s/link/%s%s-%d", job->dir, prog->name, name, nth);
+		err = tree__pin(link, TREE_ROOTS, "%s/link/%s%s-%d", job->dir, prog->name, name,
+				nth);
 
 	if (link >= 0)
 		close(link);

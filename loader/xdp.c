@@ -127,7 +127,7 @@ int xdp__load_extensions(const struct object *object, const char *dir)
 		err = bpf_object__load(copy);
 	bpf_object__for_each_program (prog, copy)
 		if (!err && dir && bpf_program__fd(prog) >= 0)
-			err = tree__pin(bpf_program__fd(prog), "%s/prog/%s_ext", dir,
+			err = tree__pin(bpf_program__fd(prog), TREE_ROOTS, "%s/prog/%s_ext", dir,
 					bpf_program__name(prog));
 	bpf_object__close(copy);
 	log__reset();
