@@ -67,8 +67,7 @@ void tree__clean(const char *pin_dir, const char *name);
 /** tree__clean_all - the same for every name that something was left of */
 void tree__clean_all(const char *pin_dir);
 
-/** enum tree_owner - who may change what is pinned: root alone, or the exporter's user, where there
- * is one */
+/** enum tree_owner - who may change what is pinned: root alone, or the exporter's user, too */
 enum tree_owner { TREE_ROOTS, TREE_EXPORTERS };
 
 /**

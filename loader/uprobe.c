@@ -393,8 +393,7 @@ int uprobe__attach(const char *dir, const struct attachable *list, int n, struct
 	if (!any)
 		return 0;
 	job.guard = guard = map_guard(dir);
-	/* A probe that has stopped itself gets another chance, and what it traps on may be other
-	 * code. */
+	/* One that has stopped gets another chance, and may trap on other code. */
 	if (guard)
 		guard->stopped = guard->sample_bytes = guard->trap_ns = 0;
 	err = read_targets(dir, &job.wanted);
